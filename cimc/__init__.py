@@ -1,0 +1,1 @@
+"""A compiler from trained networks to analog compute-in-memory chips."""

@@ -1,0 +1,176 @@
+"""The record of one stationary matrix stack, filled in stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from cimc.ir.geometry import Geometry
+
+Encoding = Literal["signed", "differential-pair", "offset-column"]
+
+
+@dataclass(frozen=True, slots=True)
+class InputStatistics:
+    """What calibration learned of the inputs of one use of a layer.
+
+    Attributes:
+        x_min: Smallest input seen.
+        x_max: Largest input seen.
+        x_abs_max: Largest magnitude [same unit as the inputs]; the converter range is fitted to
+            ``histogram``, not to this.
+        histogram: Counts of ``|x|`` in equal bins over ``[0, x_abs_max]``, int64 ``(bins,)``.
+        mean: Mean input vector, float32 ``(groups, rows)``.
+        second_moment: Mean of the outer product of the input vectors, float32
+            ``(groups, rows, rows)``; None where it is too large to hold (then ``power`` serves).
+        power: Mean square of each input, float32 ``(groups, rows)``.
+        vectors: Input vectors the figures rest on [-].
+    """
+
+    x_min: float
+    x_max: float
+    x_abs_max: float
+    histogram: npt.NDArray[np.int64]
+    mean: Tensor
+    power: Tensor
+    second_moment: Tensor | None
+    vectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dac:
+    """Digital-to-analog conversion at the word lines for one use of a layer.
+
+    Codes are ``clamp(round_half_even(x * q / x_max), -q or 0, q)`` with ``q = 2**(bits-1) - 1``
+    signed, ``2**bits - 1`` unsigned.
+
+    Attributes:
+        bits: Resolution [bit]; None: no converter, the input is applied exactly.
+        signed: Whether negative inputs exist.
+        policy: ``static``: ``x_max`` is fixed; ``dynamic``: ``x_max`` is the largest magnitude
+            of each sample (first axis), found digitally at run time.
+        x_max: Full scale in units of the input; None when dynamic or without converter.
+    """
+
+    bits: int | None = None
+    signed: bool = True
+    policy: Literal["static", "dynamic"] = "dynamic"
+    x_max: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adc:
+    """Analog-to-digital conversion at the bit lines for one use of a layer.
+
+    The normalized bit-line current is ``i = sum_r (x_r / x_max) * G_r`` in µS (times the read
+    voltage it is µA).  Codes are ``clamp(round_half_even(i * inv_lsb), -q, q)``,
+    ``q = 2**(bits-1) - 1``, ``lsb = i_max / q``.
+
+    Attributes:
+        bits: Resolution [bit]; None: no converter.
+        i_max_us: Full scale of each row tile, float32 ``(row_tiles,)`` [uS]; None without converter.
+    """
+
+    bits: int | None = None
+    i_max_us: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place in the network where a layer is read.
+
+    Attributes:
+        node: Name of the graph node.
+        operand: Position of the weight among its operands.
+        statistics: Inputs seen there by calibration; None without data.
+        dac: Input conversion.
+        adc: Output conversion.
+    """
+
+    node: str
+    operand: int
+    statistics: InputStatistics | None = None
+    dac: Dac = field(default_factory=Dac)
+    adc: Adc = field(default_factory=Adc)
+
+
+@dataclass(frozen=True, slots=True)
+class Codebook:
+    """The values the weights of a layer may take.
+
+    Attributes:
+        levels: Ascending, float32 ``(v,)``, or ``(groups * columns, v)`` when every output column
+            has its own.
+        codes: Index of each weight's level, uint8 ``(groups, rows, columns)``.
+    """
+
+    levels: Tensor
+    codes: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The conductances of a layer, as they are to be programmed.
+
+    Differential pair: ``planes`` are G+ and G-, the weight is ``gain * (G+ - G-)``.  Offset column: ``planes``
+    are G and the offset cells ``(groups, rows, column_tiles)``, the weight is ``gain * (G - G_offset)``.  Signed (the
+    ideal target): one plane, float32, in weight units, gain 1.
+
+    Attributes:
+        planes: Per device plane either state indices, uint8 ``(groups, rows, columns)``, into
+            ``states_us``, or float32 conductances [uS] when ``states_us`` is None.
+        states_us: Conductance of each state, float32 ``(s,)`` [uS].
+        gain: Weight units per uS, float32 ``(1,)`` or ``(groups * columns,)``.
+    """
+
+    planes: tuple[Tensor, ...]
+    states_us: Tensor | None
+    gain: Tensor
+
+
+#: Columns of a tile table.  ``row``/``column`` are logical, inside the matrix of ``group``;
+#: ``array_row``/``array_column`` are the physical place of the tile's first cell.  A weight column takes as many
+#: adjacent physical columns as the encoding has cells per weight (differential pair: G+ left, G- right); an
+#: offset-column tile has its offset cells in one more physical column, right of the last.
+TILE_FIELDS = (
+    "group",
+    "row_tile",
+    "row",
+    "rows",
+    "column",
+    "columns",
+    "array",
+    "array_row",
+    "array_column",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CrossbarLayer:
+    """One weight that stays on crossbars, whatever number of nodes read it.
+
+    Attributes:
+        name: Unique in the network; from the weight's source name.
+        weight: Name of the parameter in the graph module.
+        geometry: How the weight tensor maps to matrices.
+        uses: Where it is read.
+        codebook: Set by ``quantize``; None before, and for float weights (ideal target).
+        tiles: Set by ``tile`` (array places -1) and ``place``; int32 ``(n, len(TILE_FIELDS))``.
+        row_tiles: Row ranges shared by all groups, int32 ``(t, 2)``: first row, rows. Set by ``tile``.
+        cells: Set by ``assign-conductance``.
+        encoding: Set by ``assign-conductance``.
+    """
+
+    name: str
+    weight: str
+    geometry: Geometry
+    uses: tuple[Use, ...]
+    codebook: Codebook | None = None
+    tiles: npt.NDArray[np.int32] | None = None
+    row_tiles: npt.NDArray[np.int32] | None = None
+    cells: Cells | None = None
+    encoding: Encoding | None = None
