@@ -1,0 +1,57 @@
+"""Run an fx graph node by node, letting someone watch, and freeing values after their last use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+#: Given a node, its operands and its result; returns the result to go on with.
+Observer = Callable[[Node, tuple[Any, ...], Any], Any]
+
+
+def last_uses(module: GraphModule) -> Mapping[Node, tuple[Node, ...]]:
+    """Return, for each node, the nodes whose values are not needed after it."""
+    seen: set[Node] = set()
+    frees: dict[Node, tuple[Node, ...]] = {}
+    for node in reversed(module.graph.nodes):
+        dead = [n for n in dict.fromkeys(node.all_input_nodes) if n not in seen]
+        seen.update(dead)
+        frees[node] = tuple(dead)
+    return frees
+
+
+def interpret(
+    module: GraphModule, inputs: Sequence[Any], observe: Observer | None = None
+) -> tuple[Any, ...]:
+    """Run the graph on inputs in the order of its placeholders; return its results in order.
+
+    Args:
+        module: The graph.
+        inputs: One value a placeholder.
+        observe: Called after every ``call_function`` node; what it returns replaces the result.
+    """
+    env: dict[Node, Any] = {}
+    feeds = iter(inputs)
+    frees = last_uses(module)
+    with torch.no_grad():
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                env[node] = next(feeds)
+            elif node.op == "get_attr":
+                env[node] = getattr(module, node.target)
+            elif node.op == "output":
+                return tuple(map_arg(node.args[0], env.__getitem__))
+            else:
+                operands = map_arg(node.args, env.__getitem__)
+                value = node.target(*operands, **node.kwargs)
+                env[node] = value if observe is None else observe(node, operands, value)
+                del operands, value
+            for dead in frees[node]:
+                env.pop(dead, None)
+            if not node.users and node.op != "placeholder":
+                env.pop(node, None)
+    return ()

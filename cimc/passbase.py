@@ -1,0 +1,54 @@
+"""What a pass is, and what it may know besides the network."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from cimc.ir.network import Array, Network, Stage
+from cimc.targets import Target
+
+#: Called with what is being done and the share done, 0..1.
+Progress = Callable[[str, float], None]
+
+
+def silent(what: str, share: float) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassContext:
+    """What every pass is given beside the network.
+
+    Attributes:
+        target: The device compiled for.
+        data: Calibration inputs by input name, first axis = samples; None without data.
+        seed: Seed of everything drawn at random.
+        batch: Samples run at once.
+        progress: Told how far long work is.
+    """
+
+    target: Target
+    data: Mapping[str, Array] | None = None
+    seed: int = 0
+    batch: int = 32
+    progress: Progress = field(default=silent)
+
+
+@dataclass(frozen=True)
+class Pass(ABC):
+    """One step of the pipeline; its fields are its options.
+
+    A pass is given a valid network at stage ``needs`` or later and returns a new valid network
+    at stage ``gives``; the pipeline checks both.  The network given is not changed.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[Stage]
+    gives: ClassVar[Stage]
+
+    @abstractmethod
+    def run(self, network: Network, context: PassContext) -> Network:
+        """Return the transformed network."""

@@ -1,0 +1,261 @@
+"""Bring the imported graph into the form the later passes expect, without changing its function."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.fx import Graph, Node
+from torch.fx.node import map_arg
+
+from cimc.ir import rewrite
+from cimc.ir.network import Network, Stage
+from cimc.ops.table import OPERATORS
+from cimc.passbase import Pass, PassContext
+
+_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
+
+
+@dataclass(frozen=True)
+class Canonicalize(Pass):
+    """Fold constants, BatchNorm and per-channel affine; remove identities and dead code.
+
+    1. A node whose operands are all constants is computed now, unless the result is larger than
+       ``max_constant_bytes`` or the operator is opaque.
+    2. ``y = BatchNorm(Conv(x, w, b))``, with constant statistics, ``w`` and ``y`` read nowhere else,
+       becomes one convolution (likewise ConvTranspose): ``w' = w * s``, ``b' = b * s + t`` with
+       ``s = scale / sqrt(var + epsilon)``, ``t = bias - mean * s``.
+    3. ``Conv(x, w, b) * m + a`` with constants of one value a channel is folded in the same way.
+    4. ``identity`` is replaced by its operand, unless it is a result of the network itself.
+    5. Nodes nobody reads go.
+
+    A weight read by several nodes is never folded into: it is programmed once and must stay one.
+
+    Attributes:
+        fold_batch_norm: Do rules 2 and 3.
+        max_constant_bytes: Largest constant rule 1 makes [byte].
+    """
+
+    name: ClassVar[str] = "canonicalize"
+    needs: ClassVar[Stage] = Stage.IMPORTED
+    gives: ClassVar[Stage] = Stage.CANONICAL
+
+    fold_batch_norm: bool = True
+    max_constant_bytes: int = 2**31
+
+    def run(self, network: Network, context: PassContext) -> Network:
+        """Return the network in canonical form."""
+        graph, tensors = rewrite.copy(network.graph)
+        names = dict(network.parameter_names)
+        _remove_identities(graph)
+        _fold_constants(graph, tensors, self.max_constant_bytes, names)
+        if self.fold_batch_norm:
+            _fold_affine(graph, tensors, names)
+        rewrite.sweep(graph)
+        module = rewrite.build(graph, tensors)
+        kept = rewrite.attributes(module)
+        return replace(
+            network,
+            graph=module,
+            stage=Stage.CANONICAL,
+            parameter_names={k: v for k, v in names.items() if k in kept},
+        )
+
+
+def _remove_identities(graph: Graph) -> None:
+    for node in list(graph.nodes):
+        if _NAMES.get(node.target) == "identity" and node.op == "call_function":
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _output_bytes(value: object) -> int:
+    if isinstance(value, Tensor):
+        return value.untyped_storage().nbytes() if value.numel() else 0
+    if isinstance(value, tuple | list):
+        return sum(map(_output_bytes, value))
+    return 0
+
+
+def _too_large(node: Node, operands: tuple[object, ...], limit: int) -> bool:
+    """Tell whether the result would be larger than the limit, for operators that can blow up."""
+    name = _NAMES.get(node.target, "")
+    if name in ("constant_of_shape", "expand") and isinstance(operands[-1], Tensor):
+        return int(operands[-1].to(torch.float64).clamp(min=1).prod()) * 8 > limit
+    if name == "tile" and isinstance(operands[0], Tensor) and isinstance(operands[1], Tensor):
+        factor = float(operands[1].to(torch.float64).prod())
+        return _output_bytes(operands[0]) * factor > limit
+    if name == "range":
+        start, stop, step = (float(v) for v in operands if isinstance(v, Tensor))
+        return step == 0 or abs((stop - start) / step) * 8 > limit
+    return False
+
+
+def _fold_constants(
+    graph: Graph, tensors: dict[str, Tensor], limit: int, names: dict[str, str]
+) -> None:
+    known: dict[Node, object] = {}
+    for node in list(graph.nodes):
+        if node.op == "get_attr":
+            known[node] = tensors[str(node.target)]
+        elif node.op == "call_function" and all(n in known for n in node.all_input_nodes):
+            target = node.target
+            if target is not operator.getitem and _NAMES.get(target, "opaque") == "opaque":
+                continue
+            operands = map_arg(node.args, known.__getitem__)
+            if _too_large(node, operands, limit):
+                continue
+            with torch.no_grad():
+                value = target(*operands, **node.kwargs)
+            if isinstance(value, Tensor):
+                with graph.inserting_before(node):
+                    new = rewrite.constant(graph, tensors, node.name, value)
+                source = _source_of(node, tensors, names, value)
+                if source:
+                    names[str(new.target)] = source
+                node.replace_all_uses_with(new)
+                known[new] = value
+                graph.erase_node(node)
+            elif isinstance(value, tuple | list):
+                known[node] = value
+
+
+def _source_of(
+    node: Node, tensors: dict[str, Tensor], names: dict[str, str], value: Tensor
+) -> str | None:
+    """Return the source parameter a folded constant is a reshaped or transposed view of."""
+    parents = [n for n in node.all_input_nodes if n.op == "get_attr"]
+    same = [
+        n for n in parents if str(n.target) in names and tensors[str(n.target)].numel() == value.numel()
+    ]
+    return names[str(same[0].target)] if same else None
+
+
+def _single_use(node: Node) -> bool:
+    return len(node.users) == 1
+
+
+def _weight_is_free(conv: Node, graph: Graph) -> bool:
+    """Tell whether weight and bias of a convolution are constants, the weight read only here."""
+    weight = conv.args[1]
+    bias = conv.args[2] if len(conv.args) > 2 else None
+    if not rewrite.is_constant(weight) or not (bias is None or rewrite.is_constant(bias)):
+        return False
+    readers = [n for n in graph.nodes if n.op == "get_attr" and n.target == weight.target]  # type: ignore[union-attr]
+    return sum(len(n.users) for n in readers) == 1
+
+
+def _fold_affine(graph: Graph, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
+    for node in list(graph.nodes):
+        if node.op != "call_function" or _NAMES.get(node.target) not in (
+            "batch_normalization",
+            "mul",
+            "add",
+            "sub",
+        ):
+            continue
+        found = _affine(node, tensors)
+        if found is None:
+            continue
+        conv, scale, shift = found
+        if not _single_use(conv) or not _weight_is_free(conv, graph):
+            continue
+        _apply_affine(graph, tensors, names, conv, scale, shift)
+        node.replace_all_uses_with(conv)
+        graph.erase_node(node)
+
+
+def _channels(conv: Node, tensors: dict[str, Tensor]) -> int | None:
+    if not rewrite.is_constant(conv.args[1]):
+        return None
+    weight = tensors[str(conv.args[1].target)]  # type: ignore[union-attr]
+    if not weight.is_floating_point() or weight.ndim < 3:
+        return None
+    group = int(conv.kwargs.get("group", 1))  # type: ignore[arg-type]
+    return weight.shape[0] if _NAMES[conv.target] == "conv" else weight.shape[1] * group
+
+
+def _is_convolution(node: object) -> bool:
+    return (
+        isinstance(node, Node)
+        and node.op == "call_function"
+        and _NAMES.get(node.target) in ("conv", "conv_transpose")
+    )
+
+
+def _affine(node: Node, tensors: dict[str, Tensor]) -> tuple[Node, Tensor, Tensor] | None:
+    """Return the convolution, scale and shift (float64, one a channel) that a node applies."""
+    kind = _NAMES[node.target]
+    if kind == "batch_normalization":
+        conv, *statistics = node.args
+        if not _is_convolution(conv) or not all(rewrite.is_constant(s) for s in statistics):
+            return None
+        gamma, beta, mean, var = (tensors[str(s.target)].double() for s in statistics[:4])  # type: ignore[union-attr]
+        scale = gamma / torch.sqrt(var + float(node.kwargs.get("epsilon", 1e-5)))  # type: ignore[arg-type]
+        return (conv, scale, beta - mean * scale) if _finite(scale) else None  # type: ignore[return-value]
+    conv, other = node.args[:2]
+    if not _is_convolution(conv):
+        if kind == "sub":
+            return None
+        conv, other = other, conv
+    if not _is_convolution(conv) or not rewrite.is_constant(other):
+        return None
+    channels = _channels(conv, tensors)  # type: ignore[arg-type]
+    value = _per_channel(tensors[str(other.target)], channels, conv, tensors)  # type: ignore[union-attr, arg-type]
+    if value is None or channels is None:
+        return None
+    ones, zeros = torch.ones(channels).double(), torch.zeros(channels).double()
+    if kind == "mul":
+        return conv, value, zeros  # type: ignore[return-value]
+    return conv, ones, value if kind == "add" else -value  # type: ignore[return-value]
+
+
+def _finite(value: Tensor) -> bool:
+    return bool(torch.isfinite(value).all())
+
+
+def _per_channel(
+    value: Tensor, channels: int | None, conv: Node, tensors: dict[str, Tensor]
+) -> Tensor | None:
+    """Return a constant as float64 ``(channels,)`` when it has one value a channel of NC... data."""
+    rank = tensors[str(conv.args[1].target)].ndim if channels else 0  # type: ignore[union-attr]
+    if channels is None or value.ndim > rank or not value.is_floating_point():
+        return None
+    shape = (1,) * (rank - value.ndim) + tuple(value.shape)
+    if shape[0] != 1 or any(s != 1 for s in shape[2:]) or shape[1] not in (1, channels):
+        return None
+    flat = value.double().reshape(-1)
+    return flat.expand(channels) if _finite(flat) else None
+
+
+def _apply_affine(
+    graph: Graph,
+    tensors: dict[str, Tensor],
+    names: dict[str, str],
+    conv: Node,
+    scale: Tensor,
+    shift: Tensor,
+) -> None:
+    key = str(conv.args[1].target)  # type: ignore[union-attr]
+    weight = tensors[key]
+    group = int(conv.kwargs.get("group", 1))  # type: ignore[arg-type]
+    if _NAMES[conv.target] == "conv":
+        factor = scale.reshape(-1, *[1] * (weight.ndim - 1))
+    else:
+        per_row = scale.reshape(group, 1, -1).expand(group, weight.shape[0] // group, -1)
+        factor = per_row.reshape(weight.shape[0], -1, *[1] * (weight.ndim - 2))
+    bias = conv.args[2] if len(conv.args) > 2 else None
+    old = tensors[str(bias.target)].double() if isinstance(bias, Node) else torch.zeros(len(scale))
+    with graph.inserting_before(conv):
+        new_weight = rewrite.constant(
+            graph, tensors, f"{key}_folded", (weight.double() * factor).to(weight.dtype)
+        )
+        new_bias = rewrite.constant(
+            graph, tensors, f"{key}_bias", (old * scale + shift).to(weight.dtype)
+        )
+    if key in names:
+        names[str(new_weight.target)] = names[key]
+    conv.args = (conv.args[0], new_weight, new_bias, *conv.args[3:])
