@@ -1,1 +1,1 @@
-"""device."""
+"""The device model: what cells and converters do to numbers, as pure functions."""
