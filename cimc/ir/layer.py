@@ -16,29 +16,25 @@ Encoding = Literal["signed", "differential-pair", "offset-column"]
 
 @dataclass(frozen=True, slots=True)
 class InputStatistics:
-    """What calibration learned of the inputs of one use of a layer.
+    """What calibration learned of the inputs of one use of a layer, in the float network.
 
     Attributes:
         x_min: Smallest input seen.
         x_max: Largest input seen.
-        x_abs_max: Largest magnitude [same unit as the inputs]; the converter range is fitted to
-            ``histogram``, not to this.
-        histogram: Counts of ``|x|`` in equal bins over ``[0, x_abs_max]``, int64 ``(bins,)``.
-        mean: Mean input vector, float32 ``(groups, rows)``.
-        second_moment: Mean of the outer product of the input vectors, float32
-            ``(groups, rows, rows)``; None where it is too large to hold (then ``power`` serves).
-        power: Mean square of each input, float32 ``(groups, rows)``.
-        vectors: Input vectors the figures rest on [-].
+        limit: Upper edge of the histogram, at least the largest magnitude seen.
+        histogram: Counts of ``|x|`` in equal bins over ``[0, limit]``, int64 ``(bins,)``.
+        power: Mean square of each input, float32 ``(groups, rows)``, from sampled vectors.
+        output_mean: Mean output a channel, float32 ``(channels,)``; None for a recurrent operator.
+        samples: Samples (first axis of the data) the figures rest on [-].
     """
 
     x_min: float
     x_max: float
-    x_abs_max: float
+    limit: float
     histogram: npt.NDArray[np.int64]
-    mean: Tensor
     power: Tensor
-    second_moment: Tensor | None
-    vectors: int
+    output_mean: Tensor | None
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +159,8 @@ class CrossbarLayer:
         row_tiles: Row ranges shared by all groups, int32 ``(t, 2)``: first row, rows. Set by ``tile``.
         cells: Set by ``assign-conductance``.
         encoding: Set by ``assign-conductance``.
+        float_matrix: The float weight, ``(groups, rows, columns)``, kept by ``quantize`` when there
+            are calibration data (recompiling for a chip starts from it); None otherwise.
     """
 
     name: str
@@ -174,3 +172,4 @@ class CrossbarLayer:
     row_tiles: npt.NDArray[np.int32] | None = None
     cells: Cells | None = None
     encoding: Encoding | None = None
+    float_matrix: Tensor | None = None

@@ -53,7 +53,6 @@ class Source:
         path: File, or '' for an object in memory.
         sha256: Of the model (with its external data), hex.
         oracle: Runs the *original* model in onnxruntime: inputs by name to outputs by name.
-        restore: Source parameter name to what import did to it, for writing weights back.
     """
 
     kind: str
@@ -80,6 +79,8 @@ class Network:
         layers: Crossbar layers by name, in execution order of first use.
         parameter_names: Graph attribute to source parameter (initializer) name.
         warnings: What the user should know, in order.
+        batched: Whether samples along the first axis of every input are independent: set by
+            ``canonicalize`` from a trial.
     """
 
     graph: GraphModule
@@ -90,6 +91,7 @@ class Network:
     layers: Mapping[str, CrossbarLayer] = field(default_factory=dict)
     parameter_names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    batched: bool = False
 
     def warn(self, *messages: str) -> Network:
         """Return the network with more warnings."""

@@ -63,7 +63,6 @@ class ProgramLayer:
         tiles: int32 ``(n, len(TILE_FIELDS))``.
         row_tiles: int32 ``(t, 2)``: first row, rows.
         uses: Converter settings per use.
-        float_weight: Weight of the float network, kept with calibration data; None otherwise.
     """
 
     name: str
@@ -133,6 +132,9 @@ class DeviceProgram:
         calibration: Kept when data was given.
         faults: Fault map the program was compiled for.
         sha256: Digest of the written program ('' before it is written).
+        warnings: What the user should know, in order.
+        batched: Whether samples along the first axis of every input are independent, so that a
+            run may be split along it.
     """
 
     inputs: tuple[Signal, ...]
@@ -149,3 +151,4 @@ class DeviceProgram:
     faults: FaultRecord | None = None
     sha256: str = ""
     warnings: tuple[str, ...] = field(default=())
+    batched: bool = True

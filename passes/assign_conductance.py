@@ -1,0 +1,97 @@
+"""Turn the quantized weights into the conductances of cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from cimc.device.conductance import differential_pair, offset_column
+from cimc.errors import InternalError
+from cimc.ir import rewrite
+from cimc.ir.layer import Cells, Codebook, CrossbarLayer
+from cimc.ir.network import Network, Stage
+from cimc.passbase import Pass, PassContext
+from cimc.targets import Target
+
+
+@dataclass(frozen=True)
+class AssignConductance(Pass):
+    """Give every cell the conductance it is to be programmed to.
+
+    1. Differential pair with unified reference [GDQ §4.4]: the positive (negative) cell carries a
+       positive (negative) weight, its partner stands at G_min.
+    2. Offset column: one cell a weight, around the middle conductance that the offset cells hold.
+    3. Signed (the ideal target): the weight itself, exactly.
+    4. The largest magnitude of a layer (of a column, where columns have their own levels) takes
+       the whole conductance range; what that costs in scale is a digital gain.
+    """
+
+    name: ClassVar[str] = "assign-conductance"
+    needs: ClassVar[Stage] = Stage.PLACED
+    gives: ClassVar[Stage] = Stage.ASSIGNED
+
+    def run(self, network: Network, context: PassContext) -> Network:
+        """Return the network with the cells of every layer."""
+        tensors = rewrite.attributes(network.graph)
+        layers = {}
+        for name, layer in network.layers.items():
+            matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
+            cells = assign(layer, matrix, context.target)
+            layers[name] = replace(layer, cells=cells, encoding=context.target.encoding)
+        return replace(network, layers=layers, stage=Stage.ASSIGNED)
+
+
+def assign(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
+    """Return the cells of one layer.
+
+    Args:
+        layer: With its codebook, or none for float weights.
+        matrix: The weights as the codebook gives them, float32 ``(groups, rows, columns)``.
+        target: The device.
+    """
+    if target.encoding == "signed":
+        return Cells((matrix,), None, torch.ones(1))
+    encode = {"differential-pair": _pair, "offset-column": _offset}.get(target.encoding)
+    if encode is None:
+        raise InternalError("CIMC-I03", f"encoding {target.encoding!r} is not implemented")
+    return encode(layer, matrix, target)
+
+
+def _limits(codebook: Codebook | None, matrix: Tensor) -> Tensor | None:
+    """Return the largest magnitude of each column ``(groups, 1, columns)``; None: one a layer."""
+    if codebook is None or codebook.levels.ndim == 1:
+        return None
+    groups, _, columns = matrix.shape
+    return codebook.levels.abs().amax(1).reshape(groups, 1, columns)
+
+
+def _pair(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
+    g_min, g_max = target.cell.g_min_us, target.cell.g_max_us
+    codebook = layer.codebook
+    if codebook is None or codebook.levels.ndim == 2:
+        plus, minus, gain = differential_pair(matrix, g_min, g_max, _limits(codebook, matrix))
+        return Cells((plus, minus), None, gain)
+    plus, minus, gain = differential_pair(codebook.levels, g_min, g_max)
+    states, index = torch.unique(torch.stack([plus, minus]), return_inverse=True)
+    table = index.to(torch.uint8)
+    codes = codebook.codes.to(torch.int64)
+    return Cells((table[0][codes], table[1][codes]), states, gain)
+
+
+def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
+    g_min, g_max = target.cell.g_min_us, target.cell.g_max_us
+    assert layer.tiles is not None
+    tiles = len(set(layer.tiles[:, 4].tolist()))
+    shape = (*matrix.shape[:2], tiles)
+    codebook = layer.codebook
+    if codebook is None or codebook.levels.ndim == 2:
+        g, middle, gain = offset_column(matrix, g_min, g_max, _limits(codebook, matrix))
+        return Cells((g, middle.expand(shape).contiguous()), None, gain)
+    g, middle, gain = offset_column(codebook.levels, g_min, g_max)
+    states, index = torch.unique(torch.cat([g, middle[None]]), return_inverse=True)
+    table = index.to(torch.uint8)
+    offset = table[-1].expand(shape).contiguous()
+    return Cells((table[codebook.codes.to(torch.int64)], offset), states, gain)
