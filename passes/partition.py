@@ -181,5 +181,5 @@ def geometry_of(
         rows, columns = (shape[1], shape[0]) if transposed else (shape[0], shape[1])
         return Geometry("matrix", 1, rows, columns, transposed=transposed)
     if operand == 1:
-        return Geometry("matrix", stack, shape[-2], shape[-1])
-    return Geometry("matrix-left", stack, shape[-1], shape[-2])
+        return Geometry("matrix", stack, shape[-2], shape[-1], stack=tuple(shape[:-2]))
+    return Geometry("matrix-left", stack, shape[-1], shape[-2], stack=tuple(shape[:-2]))

@@ -28,6 +28,8 @@ class Geometry:
         columns: Outputs of one matrix [-].
         kernel: Spatial kernel sizes; empty unless a convolution.
         transposed: ``matrix`` only: the tensor is stored ``(columns, rows)``.
+        stack: ``matrix`` and ``matrix-left``: the axes of the weight before the last two, their
+            product is ``groups``; empty for a plain matrix.
     """
 
     kind: WeightKind
@@ -36,6 +38,7 @@ class Geometry:
     columns: int
     kernel: tuple[int, ...] = ()
     transposed: bool = False
+    stack: tuple[int, ...] = ()
 
     @property
     def taps(self) -> int:
