@@ -12,6 +12,7 @@ from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
 from cimc.ir import rewrite
+from cimc.ir.batching import free_batch
 from cimc.ir.network import Network, Stage
 from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
@@ -31,11 +32,14 @@ class Canonicalize(Pass):
     3. ``Conv(x, w, b) * m + a`` with constants of one value a channel is folded in the same way.
     4. ``identity`` is replaced by its operand, unless it is a result of the network itself.
     5. Nodes nobody reads go.
+    6. Where a trial shows that samples along the first axis are independent, the axis is marked
+       (and freed, when the model was exported for a fixed number): see ``cimc.ir.batching``.
 
     A weight read by several nodes is never folded into: it is programmed once and must stay one.
 
     Attributes:
         fold_batch_norm: Do rules 2 and 3.
+        free_batch: Do rule 6.
         max_constant_bytes: Largest constant rule 1 makes [byte].
     """
 
@@ -44,6 +48,7 @@ class Canonicalize(Pass):
     gives: ClassVar[Stage] = Stage.CANONICAL
 
     fold_batch_norm: bool = True
+    free_batch: bool = True
     max_constant_bytes: int = 2**31
 
     def run(self, network: Network, context: PassContext) -> Network:
@@ -57,12 +62,13 @@ class Canonicalize(Pass):
         rewrite.sweep(graph)
         module = rewrite.build(graph, tensors)
         kept = rewrite.attributes(module)
-        return replace(
+        done = replace(
             network,
             graph=module,
             stage=Stage.CANONICAL,
             parameter_names={k: v for k, v in names.items() if k in kept},
         )
+        return free_batch(done, context.data, context.seed) if self.free_batch else done
 
 
 def _remove_identities(graph: Graph) -> None:
