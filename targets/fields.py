@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from itertools import pairwise
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
@@ -67,7 +68,7 @@ Count = Annotated[int, Field(ge=1, le=1 << 30)]
 _STATES_MIN, _STATES_MAX = 2, 256
 
 
-def _read_states(value: object) -> str | tuple[float, ...]:
+def _read_states(value: object) -> Literal["analog"] | tuple[float, ...]:
     """Read ``analog`` or a list of conductances."""
     if value == "analog":
         return "analog"
@@ -76,7 +77,7 @@ def _read_states(value: object) -> str | tuple[float, ...]:
     if not _STATES_MIN <= len(value) <= _STATES_MAX:
         raise ValueError(f"should list {_STATES_MIN} to {_STATES_MAX} conductances")
     states = tuple(_Unit("uS").read(v) for v in value)
-    if any(b <= a for a, b in zip(states, states[1:], strict=False)) or states[0] < 0:
+    if any(b <= a for a, b in pairwise(states)) or states[0] < 0:
         raise ValueError("should ascend, from a conductance that is not negative")
     return states
 
@@ -94,7 +95,7 @@ _STATES_SCHEMA: Final[dict[str, Any]] = {
 
 #: ``"analog"``, or the conductances a cell can be programmed to, ascending [uS].
 States = Annotated[
-    str | tuple[float, ...],
+    Literal["analog"] | tuple[float, ...],
     BeforeValidator(_read_states),
     PlainSerializer(_write_states),
     WithJsonSchema(_STATES_SCHEMA),

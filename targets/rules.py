@@ -78,7 +78,7 @@ def fixed_states_limit_levels(target: Target) -> Iterator[tuple[Path, str, objec
 def a_pair_fits_a_row(target: Target) -> Iterator[tuple[Path, str, object]]:
     """array.columns holds at least one weight: 2 columns for a pair or a weight and its offset."""
     columns = target.array.columns
-    if columns is not None and columns < 2 and target.encoding != "signed":  # noqa: PLR2004
+    if columns is not None and columns < 2 and target.encoding != "signed":
         message = f"should be at least 2 with the encoding {target.encoding}"
         yield ("array", "columns"), message, columns
 

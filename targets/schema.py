@@ -17,6 +17,7 @@ from cimc.targets.sections import (
     Cell,
     Chip,
     Costs,
+    Gaussian,
     Noise,
     Pair,
     Programming,
@@ -171,6 +172,8 @@ def _defaults(section: BaseModel, plain: Any, prefix: str) -> list[tuple[str, ob
             continue
         key = info.alias or name
         value = getattr(section, name)
+        if isinstance(value, Gaussian):
+            continue  # either of its fields stands for both
         if isinstance(value, BaseModel):
             found += _defaults(value, plain[key], f"{prefix}{key}.")
         elif name not in section.model_fields_set:

@@ -27,8 +27,16 @@ _INTEGER: Final = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _NUMBER: Final = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,3})?")
 _LEADING_ZERO: Final = re.compile(r"[-+]?0[0-9]")
 _WORDS: Final[dict[str, bool | None]] = {"true": True, "false": False, "null": None, "~": None}
-_RESOLVER: Final = yaml.resolver.Resolver()
+_RESOLVER: Final[Any] = yaml.resolver.Resolver()
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Unacceptable(Exception):  # noqa: N818
+    """Reading cannot go on: what is wrong, and where."""
+
+    def __init__(self, what: str, position: tuple[int, int]) -> None:
+        super().__init__(what)
+        self.what, self.position = what, position
 
 
 @dataclass(slots=True)
@@ -61,6 +69,8 @@ def read(data: bytes) -> tuple[Any, Marks, list[Problem]]:
     reading = _Reading(_events(text))
     try:
         value = _document(reading)
+    except _Unacceptable as e:
+        return None, Marks({(): e.position}, {}), [Problem("CIMC-T02", (), e.what)]
     except yaml.YAMLError as e:
         mark = getattr(e, "problem_mark", None)
         what = str(getattr(e, "problem", None) or getattr(e, "reason", None) or "cannot be read")
@@ -92,9 +102,7 @@ def _value(reading: _Reading, event: events.Event, path: Path) -> Any:
     reading.values.setdefault(path, _position(event))
     _refuse_references(reading, event, path)
     if len(path) > DEPTH_LIMIT:
-        raise yaml.MarkedYAMLError(
-            problem=f"nested deeper than {DEPTH_LIMIT}", problem_mark=event.start_mark
-        )
+        raise _Unacceptable(f"nested deeper than {DEPTH_LIMIT}", _position(event))
     if isinstance(event, events.MappingStartEvent):
         return _mapping(reading, path)
     if isinstance(event, events.SequenceStartEvent):
@@ -108,9 +116,7 @@ def _mapping(reading: _Reading, path: Path) -> dict[str, Any]:
     result: dict[str, Any] = {}
     while not isinstance(event := next(reading.stream), events.MappingEndEvent):
         if not isinstance(event, events.ScalarEvent):
-            raise yaml.MarkedYAMLError(
-                problem="a key should be a word", problem_mark=event.start_mark
-            )
+            raise _Unacceptable("a key should be a word", _position(event))
         key = str(event.value)
         inner = (*path, key)
         repeated = key in result
@@ -170,4 +176,5 @@ def _refuse_references(reading: _Reading, event: events.Event, path: Path) -> No
 
 
 def _position(event: events.Event) -> tuple[int, int]:
-    return (event.start_mark.line + 1, event.start_mark.column + 1)
+    mark = event.start_mark
+    return (1, 1) if mark is None else (mark.line + 1, mark.column + 1)
