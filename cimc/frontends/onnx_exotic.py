@@ -1,0 +1,10 @@
+"""Importers of the rarer operators, see :mod:`cimc.frontends.onnx_table`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cimc.frontends.onnx_node import Importer
+
+#: Importers by (domain, operator type).
+EXOTIC: Final[dict[tuple[str, str], Importer]] = {}

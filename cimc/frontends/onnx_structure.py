@@ -1,0 +1,156 @@
+"""What must hold of an ONNX graph before anything is done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import onnx
+from onnx.checker import ValidationError
+
+from cimc.errors import ModelError
+
+#: Larger models in memory are not handed to onnx's checker, which serializes them.
+_CHECKED_BYTES = 2**31 - 1
+
+
+def check_structure(proto: onnx.ModelProto, path: Path | None) -> None:
+    """Refuse a model whose graph is not valid.
+
+    Raises:
+        ModelError: ``CIMC-M02`` external data outside the model's folder or missing,
+            ``CIMC-M03`` not valid, ``CIMC-M04`` a value defined twice, ``CIMC-M05`` a cycle,
+            ``CIMC-M06`` a value nobody defines.
+    """
+    _check_external(proto, path)
+    _check_values(proto.graph)
+    try:
+        if path is not None:
+            onnx.checker.check_model(str(path))
+        else:
+            onnx.checker.check_model(proto)
+    except ValidationError as error:
+        raise ModelError(
+            "CIMC-M03",
+            f"the graph is not valid: {_first_line(error)}",
+            hint="checking the model with onnx.checker",
+        ) from error
+    except ValueError:
+        # Too large to be checked in memory; its values were checked above.
+        return
+
+
+def _check_external(proto: onnx.ModelProto, path: Path | None) -> None:
+    for tensor in _tensors(proto.graph):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        where = f"initializer {tensor.name!r}"
+        location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+        if path is None:
+            raise ModelError(
+                "CIMC-M02",
+                f"external data ({location!r}) of a model that is not a file",
+                where=where,
+                hint="giving the path of the model",
+            )
+        name = PurePosixPath(location.replace("\\", "/"))
+        folder = path.parent.resolve()
+        if not location or name.is_absolute() or ".." in name.parts or ":" in location:
+            raise ModelError(
+                "CIMC-M02", f"external data outside the model's folder: {location!r}", where=where
+            )
+        file = folder / name
+        if file.is_symlink() or not file.resolve().is_relative_to(folder):
+            raise ModelError("CIMC-M02", f"external data behind a link: {location!r}", where=where)
+        if not file.is_file():
+            raise ModelError(
+                "CIMC-M02",
+                f"external data file {location!r} does not exist",
+                where=where,
+                hint="keeping the data file beside the model",
+            )
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield the initializers and tensor attributes of a graph and its subgraphs."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+            for sub in attribute.graphs:
+                yield from _tensors(sub)
+
+
+def _check_values(graph: onnx.GraphProto) -> None:
+    """Refuse values defined twice, never, or in a circle (main graph)."""
+    initializers = {t.name for t in graph.initializer} | {
+        t.values.name for t in graph.sparse_initializer
+    }
+    if len(initializers) < len(graph.initializer) + len(graph.sparse_initializer):
+        names = [t.name for t in graph.initializer]
+        raise _twice(next(n for n in names if names.count(n) > 1), "initializers")
+    inputs: set[str] = set()
+    for value in graph.input:
+        if value.name in inputs:
+            raise _twice(value.name, "graph inputs")
+        inputs.add(value.name)
+    producer: dict[str, int] = {}
+    for index, node in enumerate(graph.node):
+        for name in filter(None, node.output):
+            if name in producer or name in inputs or name in initializers:
+                raise _twice(name, f"outputs, the second of node {_label(node, index)}")
+            producer[name] = index
+    known = inputs | initializers
+    for index, node in enumerate(graph.node):
+        for name in filter(None, node.input):
+            if name not in known and name not in producer:
+                raise ModelError(
+                    "CIMC-M06",
+                    f"nothing defines the value {name!r}",
+                    where=f"node {_label(node, index)}",
+                )
+    for value in graph.output:
+        if value.name not in known and value.name not in producer:
+            raise ModelError(
+                "CIMC-M06", f"nothing defines the value {value.name!r}", where="graph outputs"
+            )
+    _check_order(graph, producer)
+
+
+def _check_order(graph: onnx.GraphProto, producer: dict[str, int]) -> None:
+    """Refuse a cycle: repeatedly take away the nodes whose inputs are ready."""
+    waiting = [{producer[n] for n in node.input if n in producer} for node in graph.node]
+    readers: dict[int, list[int]] = {}
+    for index, needs in enumerate(waiting):
+        for need in needs:
+            readers.setdefault(need, []).append(index)
+    ready = [index for index, needs in enumerate(waiting) if not needs]
+    done = 0
+    while ready:
+        index = ready.pop()
+        done += 1
+        for reader in readers.get(index, ()):
+            waiting[reader].discard(index)
+            if not waiting[reader]:
+                ready.append(reader)
+    if done < len(graph.node):
+        index = next(k for k, needs in enumerate(waiting) if needs)
+        raise ModelError(
+            "CIMC-M05", "the graph has a cycle", where=f"node {_label(graph.node[index], index)}"
+        )
+
+
+def _twice(name: str, where: str) -> ModelError:
+    return ModelError("CIMC-M04", f"the value {name!r} is defined twice", where=where)
+
+
+def _label(node: onnx.NodeProto, index: int) -> str:
+    return f"{node.name or f'{node.op_type}#{index}'} ({node.op_type})"
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
