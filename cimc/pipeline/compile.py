@@ -1,0 +1,201 @@
+"""The way from a model to a device program."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cimc.errors import InternalError, ModelError, UsageError
+from cimc.executor import Executor
+from cimc.frontends.dispatch import import_model
+from cimc.ir.network import Array, Network
+from cimc.passbase import Pass, PassContext, Progress, silent
+from cimc.passes import PASSES, load
+from cimc.pipeline import samples
+from cimc.pipeline.agreement import Agreement, compare, require
+from cimc.pipeline.emit import emit
+from cimc.pipeline.options import Options
+from cimc.pipeline.report import CompileReport, CompileResult, peak_rss_mib
+from cimc.pipeline.runner import Runner, check_order
+from cimc.pipeline.summary import summarize
+from cimc.program import write
+from cimc.program.model import Calibration, DeviceProgram, Golden
+from cimc.targets import Target, load_target
+from cimc.version import __version__
+
+#: Most calibration samples that a program keeps.
+KEPT_SAMPLES = 128
+
+
+def compile_model(
+    model: Any,
+    *,
+    target: str | Path | Target,
+    output: str | Path | None = None,
+    quantizer: str | None = None,
+    levels: int | None = None,
+    per_column: bool | None = None,
+    data: Mapping[str, Array] | str | Path | None = None,
+    digital: Sequence[str] = (),
+    analog: Sequence[str] = (),
+    seed: int | None = None,
+    keep_calibration: bool = True,
+    trust_input: bool = False,
+    dump_passes: str | Path | None = None,
+    check: bool = False,
+    recipe: Mapping[str, Any] | str | Path | None = None,
+    example_inputs: Any = None,
+    dynamic_shapes: Any = None,
+    progress: Progress = silent,
+) -> CompileResult:
+    """Compile a trained network to a device program.
+
+    Args:
+        model: Path of an ONNX (or, trusted, ``.pt2``) file, an ONNX model in memory, a ``torch.nn.Module``,
+            ``torch.fx.GraphModule`` or ``ExportedProgram``.
+        target: Path or shipped name of a target, or a target.
+        output: Directory to write (``NAME.cim``); None: nothing is written.
+        quantizer: ``lloyd`` (default) or ``uniform``.
+        levels: Weight levels, 2 to 256; None: the target's default.
+        per_column: Give each output column its own levels.
+        data: Calibration inputs by input name, first axis = samples, or the path of an ``.npz``;
+            an entry ``labels`` is ignored here.
+        digital: Patterns of layers pinned digital.
+        analog: Patterns of layers pinned analog.
+        seed: Seed of everything drawn (default 0).
+        keep_calibration: Keep in the program what recompiling needs (holds user data).
+        trust_input: Allow inputs that execute code when read (``.pt2``).
+        dump_passes: Directory for the text form after each pass.
+        check: Run the result of every pass against onnxruntime on sample inputs.
+        recipe: Options by name, as a mapping or a YAML file; arguments given win.
+        example_inputs: For a torch module: what to call it with.
+        dynamic_shapes: For a torch module: as ``torch.export`` takes it.
+        progress: Told what is being done and the share done.
+
+    Returns:
+        The program and a report.
+
+    Raises:
+        CimcError: See :mod:`cimc.errors`; nothing is written then.
+    """
+    start = time.perf_counter()
+    options = Options.gather(
+        recipe,
+        quantizer=quantizer,
+        levels=levels,
+        per_column=per_column,
+        digital=tuple(digital),
+        analog=tuple(analog),
+        seed=seed,
+    )
+    device = target if isinstance(target, Target) else load_target(target)
+    passes = options.passes(device)
+    check_order(passes)
+    progress("import", 0.0)
+    network = import_model(
+        model,
+        example_inputs=example_inputs,
+        dynamic_shapes=dynamic_shapes,
+        trust_input=trust_input,
+    )
+    calibration = samples.calibration(data, network)
+    context = PassContext(device, calibration, options.seed, progress=progress)
+    trial = samples.trial_inputs(network, calibration, options.seed)
+    network, import_error = _checked_import(network, trial)
+    runner = Runner(context, trial, dump_passes, check)
+    final = runner.run(passes, network)
+    provenance = _provenance(final, device, passes, options)
+    program = emit(final, device, provenance)
+    progress("verify", 0.0)
+    program, snr_db = _with_golden(program, final, trial)
+    if calibration is not None and keep_calibration:
+        program = replace(program, calibration=_kept(final, calibration))
+    if output is not None:
+        progress("write", 0.0)
+        program = replace(program, sha256=write(program, Path(output)))
+    report = summarize(
+        program,
+        final,
+        output=output,
+        seconds=time.perf_counter() - start,
+        import_error=import_error,
+        snr_db=snr_db,
+        passes=runner.reports,
+    )
+    return CompileResult(program, report)
+
+
+def _checked_import(
+    network: Network, trial: samples.Trial | None
+) -> tuple[Network, float | None]:
+    """Compare the imported network with onnxruntime; warn where no inputs are there to try."""
+    if trial is None:
+        message = (
+            "the import was not checked against onnxruntime and there are no golden vectors: "
+            "no inputs could be made up; give --data"
+        )
+        return network.warn(message), None
+    agreement = compare(samples.run_graph(network, trial.inputs), trial.expected)
+    require(agreement, code="CIMC-I02", what="the imported network")
+    return network, agreement.relative
+
+
+def _provenance(
+    network: Network, target: Target, passes: Sequence[Pass], options: Options
+) -> dict[str, Any]:
+    return {
+        "cimc": __version__,
+        "model": {
+            "kind": network.source.kind,
+            "name": Path(network.source.path).name,
+            "sha256": network.source.sha256,
+        },
+        "target": {"name": target.name},
+        "fault_map": None,
+        "seed": options.seed,
+        "pipeline": [
+            {"pass": p.name, "options": {k: _plain(v) for k, v in asdict(p).items()}}
+            for p in passes
+        ],
+    }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _with_golden(
+    program: DeviceProgram, network: Network, trial: samples.Trial | None
+) -> tuple[DeviceProgram, float | None]:
+    """Run the program: exactly as a check of the compiler, noise-free for the golden vectors."""
+    if trial is None:
+        return program, None
+    ideal = Executor(program, mode="ideal").run(trial.inputs)
+    graph = compare(ideal.outputs, samples.run_graph(network, trial.inputs))
+    require(graph, code="CIMC-I06", what="the device program, run exactly,")
+    noise_free = Executor(program, mode="noise-free").run(trial.inputs, taps=True)
+    golden = Golden(trial.inputs, noise_free.outputs, noise_free.layers)
+    snr = compare(noise_free.outputs, trial.expected).snr_db
+    return replace(program, golden=golden), snr
+
+
+def _kept(network: Network, data: Mapping[str, Array]) -> Calibration:
+    layers = network.layers.values()
+    uses = [u for layer in layers for u in layer.uses]
+    return Calibration(
+        inputs={name: np.ascontiguousarray(v[:KEPT_SAMPLES]) for name, v in data.items()},
+        weights={
+            layer.name: layer.float_matrix for layer in layers if layer.float_matrix is not None
+        },
+        means={
+            u.node: u.statistics.output_mean
+            for u in uses
+            if u.statistics is not None and u.statistics.output_mean is not None
+        },
+    )

@@ -1,0 +1,135 @@
+"""The options of a compilation, gathered from a recipe and from arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from cimc.errors import UsageError
+from cimc.passbase import Pass
+from cimc.passes import PASSES, load
+from cimc.targets import Target, yaml_reader
+
+QUANTIZERS = ("lloyd", "uniform")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Checked options; the keys of a recipe.
+
+    Attributes:
+        quantizer: ``lloyd`` or ``uniform``.
+        levels: Weight levels, 2 to 256; None: the target's default.
+        per_column: Each output column has its own levels.
+        digital: Patterns of layers pinned digital.
+        analog: Patterns of layers pinned analog.
+        seed: Seed of everything drawn.
+        options: Options of single passes, by pass name and field.
+    """
+
+    quantizer: str = "lloyd"
+    levels: int | None = None
+    per_column: bool = False
+    digital: tuple[str, ...] = ()
+    analog: tuple[str, ...] = ()
+    seed: int = 0
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def gather(cls, recipe: Mapping[str, Any] | str | Path | None, **given: Any) -> Options:
+        """Return the options of a recipe, overridden by those given (not None, not empty).
+
+        Raises:
+            UsageError: CIMC-U41, an unknown option or a value out of range.
+        """
+        values: dict[str, Any] = {}
+        if isinstance(recipe, str | Path):
+            values.update(_read(Path(recipe)))
+        elif recipe is not None:
+            values.update(recipe)
+        known = {f.name for f in fields(cls)} | {"bits"}
+        for key in values:
+            if key not in known:
+                raise _bad(f"unknown option {key!r} in the recipe", f"one of {sorted(known)}")
+        if "bits" in values:
+            bits = values.pop("bits")
+            if not isinstance(bits, int) or "levels" in values:
+                raise _bad("a recipe gives levels or bits, once, as a number", "levels: 8")
+            values["levels"] = 2**bits
+        values.update({k: v for k, v in given.items() if v is not None and v != ()})
+        for key in ("digital", "analog"):
+            if key in values:
+                values[key] = _patterns(key, values[key])
+        options = cls(**values)
+        options._check()
+        return options
+
+    def _check(self) -> None:
+        if self.quantizer not in QUANTIZERS:
+            raise _bad(f"unknown quantizer {self.quantizer!r}", f"one of {', '.join(QUANTIZERS)}")
+        if self.levels is not None and (
+            isinstance(self.levels, bool)
+            or not isinstance(self.levels, int)
+            or not 2 <= self.levels <= 256
+        ):
+            raise _bad(f"levels must be a whole number from 2 to 256 (got {self.levels!r})", "8")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise _bad(f"the seed must be a whole number, 0 or more (got {self.seed!r})", "0")
+
+    def passes(self, target: Target) -> list[Pass]:
+        """Return the passes of the pipeline, in order, with their options.
+
+        Raises:
+            UsageError: CIMC-U41, an option that no pass has.
+        """
+        own: dict[str, dict[str, Any]] = {
+            "partition": {"digital": self.digital, "analog": self.analog},
+            "quantize": {
+                "quantizer": self.quantizer,
+                "levels": self.levels or target.cell.default_levels,
+                "per_column": self.per_column,
+            },
+        }
+        for name in self.options:
+            if name not in PASSES:
+                raise _bad(f"the recipe sets options of an unknown pass {name!r}", ", ".join(PASSES))
+        return [_make(name, {**own.get(name, {}), **self.options.get(name, {})}) for name in PASSES]
+
+
+def _make(name: str, values: Mapping[str, Any]) -> Pass:
+    cls = load(name)
+    known = {f.name for f in fields(cls)}
+    for key in values:
+        if key not in known:
+            raise _bad(f"pass '{name}' has no option {key!r}", f"one of {sorted(known)}")
+    return cls(**values)
+
+
+def _patterns(key: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    raise _bad(f"{key} must be a pattern or a list of patterns (got {value!r})", "['conv1*']")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the options of a recipe file.
+
+    Raises:
+        UsageError: CIMC-U42, the file cannot be read or is not a mapping in plain YAML.
+    """
+    try:
+        value, _, problems = yaml_reader.read(path.read_bytes())
+    except OSError as e:
+        raise UsageError("CIMC-U42", f"cannot read the recipe: {e.strerror}", where=str(path)) from e
+    if problems or not isinstance(value, dict):
+        detail = str(problems[0]) if problems else "not a mapping of options"
+        raise UsageError("CIMC-U42", f"the recipe cannot be used: {detail}", where=str(path))
+    return value
+
+
+def _bad(message: str, hint: str) -> UsageError:
+    return UsageError("CIMC-U41", message, hint=hint)

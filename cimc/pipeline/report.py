@@ -1,0 +1,85 @@
+"""What a compilation tells the user."""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass, field
+
+from cimc.program.model import DeviceProgram
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """One pass of a compilation.
+
+    Attributes:
+        name: Of the pass.
+        seconds: Wall-clock time [s].
+        snr_db: With ``check``: outputs against onnxruntime on sample inputs [dB]; else None.
+        layers_snr_db: With ``check``: the same for the output of each operation that reads a layer,
+            against the float network.
+    """
+
+    name: str
+    seconds: float
+    snr_db: float | None = None
+    layers_snr_db: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CompileReport:
+    """The JSON keys of ``cimc compile``.
+
+    Attributes:
+        program: Where it was written; None when it was not.
+        sha256: Of the program; None when it was not written.
+        layers: Weight-carrying layers of the network, analog and digital.
+        analog_layers: Layers on crossbars.
+        digital_ops: Operations done digitally.
+        opaque_ops: Of these, run by onnxruntime.
+        weights: Weights of all layers.
+        analog_weights: Weights on crossbars.
+        arrays: Arrays used.
+        array_rows: Word lines of an array; None: unlimited.
+        array_columns: Bit lines of an array; None: unlimited.
+        cell_utilization: Cells used over cells of the used arrays.
+        seconds: Wall-clock time [s].
+        peak_rss_mib: Largest resident set of the process so far [MiB].
+        warnings: What the user should know.
+        import_error: Largest relative difference of the imported network from onnxruntime; None when
+            there were no inputs to try.
+        snr_db: The noise-free program against onnxruntime on sample inputs [dB]; None likewise.
+        passes: Every pass in order.
+    """
+
+    program: str | None
+    sha256: str | None
+    layers: int
+    analog_layers: int
+    digital_ops: int
+    opaque_ops: int
+    weights: int
+    analog_weights: int
+    arrays: int
+    array_rows: int | None
+    array_columns: int | None
+    cell_utilization: float
+    seconds: float
+    peak_rss_mib: float
+    warnings: tuple[str, ...]
+    import_error: float | None
+    snr_db: float | None
+    passes: tuple[PassReport, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult:
+    """A device program and what there is to say of its making."""
+
+    program: DeviceProgram
+    report: CompileReport
+
+
+def peak_rss_mib() -> float:
+    """Return the largest resident set of this process so far [MiB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

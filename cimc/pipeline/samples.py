@@ -1,0 +1,84 @@
+"""The inputs a compilation works with: calibration data, and a few to try everything on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cimc.errors import CimcError
+from cimc.ir.feeds import feeds, made_up, trials
+from cimc.ir.interpreter import interpret
+from cimc.ir.network import Array, Network
+from cimc.verification.data import check_inputs, load_npz
+
+#: Samples of the golden vectors.
+TRIAL_SAMPLES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A few inputs and what the original model makes of them.
+
+    Attributes:
+        inputs: By input name.
+        expected: By output name, from onnxruntime.
+    """
+
+    inputs: dict[str, Array]
+    expected: dict[str, Array]
+
+
+def calibration(
+    data: Mapping[str, Array] | str | Path | None, network: Network
+) -> dict[str, Array] | None:
+    """Return checked calibration inputs by name, without labels; None without data."""
+    if data is None:
+        return None
+    arrays = load_npz(data) if isinstance(data, str | Path) else dict(data)
+    return check_inputs(arrays, network.inputs)
+
+
+def trial_inputs(
+    network: Network, data: Mapping[str, Array] | None, seed: int
+) -> Trial | None:
+    """Return inputs that the original model runs on; None when none can be made up."""
+    if data is not None:
+        first = next(feeds(data, network.inputs, batched=True, batch=TRIAL_SAMPLES), None)
+        return None if first is None else Trial(first, network.source.oracle(first))
+    for number in trials():
+        try:
+            made = made_up(network.inputs, seed=seed, trial=number, samples=TRIAL_SAMPLES)
+            return Trial(made, network.source.oracle(made))
+        except CimcError:
+            continue
+    return None
+
+
+def run_graph(network: Network, inputs: Mapping[str, Array]) -> dict[str, Any]:
+    """Run the network's graph in torch; outputs by name, tensors as numpy arrays."""
+    values = [as_tensor(inputs[s.name]) for s in network.inputs]
+    results = interpret(network.graph, values)
+    return {
+        s.name: as_array(v) for s, v in zip(network.outputs, results, strict=True)
+    }
+
+
+def as_tensor(value: Any) -> Any:
+    """Return a numpy array as a tensor; other values (strings, sequences) as they are."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        return torch.from_numpy(np.ascontiguousarray(value))
+    return value
+
+
+def as_array(value: Any) -> Any:
+    """Return a tensor as a numpy array; other values as they are."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+    return value

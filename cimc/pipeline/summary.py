@@ -1,0 +1,58 @@
+"""Count what a compilation made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cimc.ir.network import Network
+from cimc.ops.table import OPERATORS
+from cimc.pipeline.report import CompileReport, PassReport, peak_rss_mib
+from cimc.program.model import DeviceProgram, Operation
+from cimc.program.size import utilization
+
+
+def summarize(
+    program: DeviceProgram,
+    network: Network,
+    *,
+    output: str | Path | None,
+    seconds: float,
+    import_error: float | None,
+    snr_db: float | None,
+    passes: tuple[PassReport, ...],
+) -> CompileReport:
+    """Return the report of a compilation."""
+    array = program.target["array"]
+    analog = sum(g * r * c for g, r, c in (x.geometry.shape for x in program.layers.values()))
+    digital = [_digital_weights(o, program) for o in program.operations]
+    return CompileReport(
+        program=None if output is None else str(output),
+        sha256=program.sha256 or None,
+        layers=len(program.layers) + sum(1 for w in digital if w),
+        analog_layers=len(program.layers),
+        digital_ops=sum(1 for o in program.operations if not _reads_layer(o)),
+        opaque_ops=sum(1 for o in program.operations if o.op == "opaque"),
+        weights=analog + sum(digital),
+        analog_weights=analog,
+        arrays=program.arrays,
+        array_rows=array["rows"],
+        array_columns=array["columns"],
+        cell_utilization=utilization(program),
+        seconds=seconds,
+        peak_rss_mib=peak_rss_mib(),
+        warnings=network.warnings,
+        import_error=import_error,
+        snr_db=snr_db,
+        passes=passes,
+    )
+
+
+def _reads_layer(operation: Operation) -> bool:
+    return any(i is not None and i.startswith("#") for i in operation.inputs)
+
+
+def _digital_weights(operation: Operation, program: DeviceProgram) -> int:
+    """Return the weights an operation holds as constants in operand positions meant for weights."""
+    positions = OPERATORS[operation.op].weights
+    held = (operation.inputs[p] for p in positions if p < len(operation.inputs))
+    return sum(program.constants[i[1:]].numel() for i in held if i and i.startswith("@"))
