@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from cimc.frontends import onnx_recurrent
 from cimc.frontends.onnx_node import Importer
 
 #: Importers by (domain, operator type).
-EXOTIC: Final[dict[tuple[str, str], Importer]] = {}
+EXOTIC: Final[dict[tuple[str, str], Importer]] = {**onnx_recurrent.IMPORTERS}

@@ -1,0 +1,161 @@
+"""Wrap a node of a source model, subgraphs and captured values included, as opaque."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx
+import onnx_ir as ir
+
+from cimc.errors import ModelError
+from cimc.ops.opaque import prepare
+from cimc.ops.opaque_model import DOMAINS
+
+#: Newest version of each domain and of the file format that onnxruntime is sure to read.
+NEWEST_OPSET = 26
+IR_VERSION = 11
+
+#: Operators whose output differs from run to run: there is nothing to verify a chip against.
+RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpaqueCall:
+    """How to call :func:`cimc.ops.opaque` in place of a node.
+
+    Attributes:
+        model: Serialized ``ModelProto``, the first operand.
+        inputs: The values that follow it, in order: those the node is given, once each, then
+            those its subgraphs take from outside.
+        outputs: The values it defines, in order (omitted ones are not among them).
+    """
+
+    model: bytes
+    inputs: tuple[ir.Value, ...]
+    outputs: tuple[ir.Value, ...]
+
+
+def opaque_call(node: ir.Node, opsets: Mapping[str, int]) -> OpaqueCall:
+    """Wrap one node as an opaque operator and check that onnxruntime can run it.
+
+    Args:
+        node: Node of the main graph; its input values must carry types.
+        opsets: Version of each operator domain of the source model.
+
+    Raises:
+        ModelError: ``CIMC-M30`` random output, ``CIMC-M31`` not an operator of the standard,
+            ``CIMC-M32`` onnxruntime has no kernel for it, ``CIMC-M36`` an input of unknown type.
+    """
+    where = describe(node)
+    _refuse_random(node, where)
+    given = [value for value in node.inputs if value is not None]
+    inner = [value for graph in _subgraphs(node) for value in _captured(graph)]
+    inputs = tuple(dict.fromkeys(given + inner))
+    outputs = tuple(value for value in node.outputs if value.name)
+    proto = onnx.ModelProto(ir_version=IR_VERSION)
+    proto.graph.name = where
+    for domain in sorted({n.domain for n in _nodes(node)}):
+        version = opsets.get(domain, opsets.get("ai.onnx", 1) if domain == "" else 1)
+        version = _readable_version(node, domain, version)
+        proto.opset_import.add(domain=domain, version=version)
+    proto.graph.node.append(ir.serde.serialize_node(node))
+    for value in inputs:
+        proto.graph.input.append(_typed(value, where))
+    for value in outputs:
+        proto.graph.output.append(onnx.ValueInfoProto(name=value.name))
+    model = proto.SerializeToString(deterministic=True)
+    prepare(model)
+    return OpaqueCall(model, inputs, outputs)
+
+
+def describe(node: ir.Node) -> str:
+    """Return how messages name a node: ``Loop 'decoder/loop'``."""
+    name = node.name or next((v.name for v in node.outputs if v.name), "")
+    return f"{node.op_type} {name!r}"
+
+
+def _refuse_random(node: ir.Node, where: str) -> None:
+    """Refuse a node whose output is random, alone or inside a subgraph."""
+    for inner in _nodes(node):
+        if inner.op_type in RANDOM and inner.domain in DOMAINS:
+            raise ModelError(
+                "CIMC-M30",
+                f"{inner.op_type} gives random values: no two runs agree, so a chip cannot be "
+                "verified against the network",
+                where=where,
+                hint="making the random tensor an input of the network",
+            )
+
+
+def _readable_version(node: ir.Node, domain: str, version: int) -> int:
+    """Return the opset version to write: what onnxruntime reads, if that does not change a node.
+
+    An operator keeps its meaning from its ``since_version`` on, so a node of opset 27 whose
+    operator was last changed in 13 is a node of opset 26 just as well.
+    """
+    if domain != "" or version <= NEWEST_OPSET:
+        return version
+    for inner in _nodes(node):
+        if inner.domain != "":
+            continue
+        try:
+            schema = onnx.defs.get_schema(inner.op_type, version, "")
+        except onnx.defs.SchemaError:
+            return version
+        if schema.since_version > NEWEST_OPSET:
+            return version
+    return NEWEST_OPSET
+
+
+def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:
+    """Return the declaration of a graph input: name and element type, any shape."""
+    info = onnx.ValueInfoProto(name=value.name)
+    if value.type is None:
+        raise ModelError(
+            "CIMC-M36",
+            f"the type of input {value.name!r} is not known",
+            where=where,
+            hint="onnx.shape_inference on the model, or writing the type into its value_info",
+        )
+    ir.serde.serialize_type_into(info.type, value.type)
+    return info
+
+
+def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs among the attributes of a node."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def _nodes(node: ir.Node) -> Iterator[ir.Node]:
+    """Yield a node and all nodes of its subgraphs."""
+    yield node
+    for graph in _subgraphs(node):
+        for inner in graph:
+            yield from _nodes(inner)
+
+
+def _captured(graph: ir.Graph) -> Iterator[ir.Value]:
+    """Yield the values that a subgraph takes from the graphs around it, in order of use."""
+    own = {*graph.inputs, *graph.initializers.values()}
+    for node in graph:
+        for value in node.inputs:
+            if value is not None and value not in own:
+                yield value
+        for inner in _subgraphs(node):
+            yield from (value for value in _captured(inner) if value not in own)
+        own.update(node.outputs)
+    yield from (value for value in graph.outputs if value not in own)
