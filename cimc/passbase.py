@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from cimc.ir.network import Array, Network, Stage
+from cimc.ir.network import Network, Stage
 from cimc.targets import Target
+from cimc.verification.data import Data
 
 #: Called with what is being done and the share done, 0..1.
 Progress = Callable[[str, float], None]
@@ -24,14 +25,14 @@ class PassContext:
 
     Attributes:
         target: The device compiled for.
-        data: Calibration inputs by input name, first axis = samples; None without data.
+        data: Calibration inputs, checked against the network's; None without data.
         seed: Seed of everything drawn at random.
         batch: Samples run at once.
         progress: Told how far long work is.
     """
 
     target: Target
-    data: Mapping[str, Array] | None = None
+    data: Data | None = None
     seed: int = 0
     batch: int = 32
     progress: Progress = field(default=silent)

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.fx import Node
 
 from cimc.errors import ModelError
-from cimc.ir.feeds import feeds, samples_in
 from cimc.ir.geometry import Geometry
 from cimc.ir.input_vectors import channel_axis, input_operand, input_vectors
 from cimc.ir.interpreter import interpret
 from cimc.ir.layer import CrossbarLayer, InputStatistics
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
+from cimc.verification.batches import split
 
 BINS = 2048
 
@@ -52,22 +52,20 @@ class Calibrate(Pass):
         for layer in network.layers.values():
             for use in layer.uses:
                 watched[use.node].append(_Accumulator(layer, use.operand))
-        total = max(1, samples_in(context.data, network.inputs))
-        done = 0
-        runs = -(-total // context.batch)
-        per_run = max(64, self.vectors // runs)
+        total = context.data.samples
+        runs = split(
+            context.data, network.inputs, batched=network.batched, batch=context.batch
+        )
+        per_run = max(64, self.vectors // len(runs))
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
             for accumulator in watched.get(node.name, ()):
                 accumulator.add(node, operands, value, per_run, context.seed)
             return value
 
-        for feed in feeds(
-            context.data, network.inputs, batched=network.batched, batch=context.batch
-        ):
+        for done, feed in enumerate(runs, 1):
             interpret(network.graph, _tensors(feed, network), observe)
-            done += min(context.batch, total - done)
-            context.progress("calibrate", done / total)
+            context.progress(self.name, done / len(runs))
         layers = {
             name: _with_statistics(layer, watched, total) for name, layer in network.layers.items()
         }

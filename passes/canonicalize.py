@@ -68,7 +68,9 @@ class Canonicalize(Pass):
             stage=Stage.CANONICAL,
             parameter_names={k: v for k, v in names.items() if k in kept},
         )
-        return free_batch(done, context.data, context.seed) if self.free_batch else done
+        if not self.free_batch:
+            return done
+        return free_batch(done, context.data and context.data.inputs, context.seed)
 
 
 def _remove_identities(graph: Graph) -> None:

@@ -14,12 +14,12 @@ from torch import Tensor
 from torch.fx import Node
 
 from cimc.device.converters import adc_codes, dac_codes, largest_code
-from cimc.ir.feeds import feeds
 from cimc.ir.input_vectors import input_vectors
 from cimc.ir.interpreter import interpret
 from cimc.ir.layer import Adc, Cells, CrossbarLayer, Dac, InputStatistics, Use
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
+from cimc.verification.batches import split, subset
 
 #: Full scales tried, as shares of the largest value seen.
 _SHARES = tuple(np.geomspace(1.0, 0.1, 24))
@@ -94,8 +94,8 @@ class FitConverters(Pass):
                     seen[use.node, use.operand].append(_converted(x.float(), use.dac))
             return value
 
-        data = {k: v[: self.samples] for k, v in context.data.items()}
-        for feed in feeds(data, network.inputs, batched=network.batched, batch=context.batch):
+        data = subset(context.data, self.samples)
+        for feed in split(data, network.inputs, batched=network.batched, batch=context.batch):
             inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
             interpret(network.graph, inputs, observe)
         return {key: torch.cat(parts) for key, parts in seen.items() if parts}

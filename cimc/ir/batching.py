@@ -13,7 +13,7 @@ from torch.fx import GraphModule
 
 from cimc.errors import CimcError
 from cimc.ir import rewrite
-from cimc.ir.feeds import made_up, trials
+from cimc.ir.made_up import made_up, trials
 from cimc.ir.interpreter import interpret
 from cimc.ir.network import Array, Network, Signal
 from cimc.ops.table import OPERATORS

@@ -27,6 +27,8 @@ from cimc.pipeline.summary import summarize
 from cimc.program import write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.targets import Target, load_target
+from cimc.verification.batches import subset
+from cimc.verification.data import Data
 from cimc.version import __version__
 
 #: Most calibration samples that a program keeps.
@@ -185,11 +187,11 @@ def _with_golden(
     return replace(program, golden=golden), snr
 
 
-def _kept(network: Network, data: Mapping[str, Array]) -> Calibration:
+def _kept(network: Network, data: Data) -> Calibration:
     layers = network.layers.values()
     uses = [u for layer in layers for u in layer.uses]
     return Calibration(
-        inputs={name: np.ascontiguousarray(v[:KEPT_SAMPLES]) for name, v in data.items()},
+        inputs=dict(subset(data, KEPT_SAMPLES).inputs),
         weights={
             layer.name: layer.float_matrix for layer in layers if layer.float_matrix is not None
         },

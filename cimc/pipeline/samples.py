@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from cimc.errors import CimcError
-from cimc.ir.feeds import feeds, made_up, trials
 from cimc.ir.interpreter import interpret
+from cimc.ir.made_up import made_up, trials
 from cimc.ir.network import Array, Network
-from cimc.verification.data import check_inputs, load_npz
+from cimc.verification.batches import split, subset
+from cimc.verification.data import Data, check_data, load_data
 
 #: Samples of the golden vectors.
 TRIAL_SAMPLES = 2
@@ -36,21 +37,20 @@ class Trial:
 
 def calibration(
     data: Mapping[str, Array] | str | Path | None, network: Network
-) -> dict[str, Array] | None:
-    """Return checked calibration inputs by name, without labels; None without data."""
+) -> Data | None:
+    """Return checked calibration data; None without."""
     if data is None:
         return None
-    arrays = load_npz(data) if isinstance(data, str | Path) else dict(data)
-    return check_inputs(arrays, network.inputs)
+    arrays = load_data(data) if isinstance(data, str | Path) else dict(data)
+    return check_data(arrays, network.inputs)
 
 
-def trial_inputs(
-    network: Network, data: Mapping[str, Array] | None, seed: int
-) -> Trial | None:
+def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None:
     """Return inputs that the original model runs on; None when none can be made up."""
     if data is not None:
-        first = next(feeds(data, network.inputs, batched=True, batch=TRIAL_SAMPLES), None)
-        return None if first is None else Trial(first, network.source.oracle(first))
+        few = subset(data, TRIAL_SAMPLES)
+        first = split(few, network.inputs, batched=True, batch=TRIAL_SAMPLES)[0]
+        return Trial(first, network.source.oracle(first))
     for number in trials():
         try:
             made = made_up(network.inputs, seed=seed, trial=number, samples=TRIAL_SAMPLES)

@@ -1,9 +1,9 @@
-"""Inputs for running a network: cut from user data, or made up where there are none."""
+"""Inputs made up for running a network where the user gives none."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,58 +12,6 @@ from cimc.ir.network import Array, Signal
 
 #: Sizes tried for dynamic axes other than the first when inputs are made up.
 _TRIAL_SIZES = (1, 32, 16, 48, 64, 224, 320)
-
-
-def samples_in(data: Mapping[str, Array], inputs: Sequence[Signal]) -> int:
-    """Return how many samples the data hold: the first axis of the first input."""
-    return int(data[inputs[0].name].shape[0]) if inputs else 0
-
-
-def feeds(
-    data: Mapping[str, Array], inputs: Sequence[Signal], *, batched: bool, batch: int
-) -> Iterator[dict[str, Array]]:
-    """Yield the inputs of one run after the other.
-
-    1. Arrays with one axis more than the inputs: each entry along the first axis is one run.
-    2. ``batched``: runs of at most ``batch`` samples, or of exactly as many as the network was
-       exported for.
-    3. Otherwise the arrays are the inputs of a single run.
-
-    Args:
-        data: One array an input, by name.
-        inputs: The network's inputs.
-        batched: Whether samples along the first axis are independent.
-        batch: Most samples a run.
-
-    Raises:
-        ModelError: CIMC-M52, a network exported for a fixed number of samples and data that are
-            not a multiple of it.
-    """
-    if not inputs:
-        yield {}
-        return
-    stacked = all(
-        s.shape is not None and np.ndim(data[s.name]) == len(s.shape) + 1 for s in inputs
-    )
-    count = samples_in(data, inputs)
-    if stacked:
-        for i in range(count):
-            yield {s.name: data[s.name][i] for s in inputs}
-        return
-    if not batched:
-        yield {s.name: data[s.name] for s in inputs}
-        return
-    fixed = next((s.shape[0] for s in inputs if s.shape and isinstance(s.shape[0], int)), None)
-    size = fixed or batch
-    if fixed and count % fixed:
-        raise ModelError(
-            "CIMC-M52",
-            f"the data hold {count} samples, the network takes exactly {fixed} at a time",
-            where=f"input '{inputs[0].name}'",
-            hint=f"a multiple of {fixed} samples, or exporting the model with a dynamic batch axis",
-        )
-    for first in range(0, count, size):
-        yield {s.name: data[s.name][first : first + size] for s in inputs}
 
 
 def made_up(
