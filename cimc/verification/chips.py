@@ -1,0 +1,100 @@
+"""Draw chips one after the other, until there are enough or the gate is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cimc.program.model import DeviceProgram
+from cimc.targets import Target
+from cimc.verification.batches import Feed
+from cimc.verification.gates import Decider, Decision, Estimate, Gate
+from cimc.verification.intervals import Interval, chips_needed
+from cimc.verification.options import Options, Progress, silent
+from cimc.verification.scoring import Baseline, Runner, Score, score
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Chips that were drawn, and what they say.
+
+    Attributes:
+        scores: One a chip, in the order of seeds.
+        values: The metric of each.
+        interval: Over chips.
+        decision: Of the gate; ``undecided`` without one.
+        warnings: What the user should know.
+    """
+
+    scores: tuple[Score, ...]
+    values: tuple[float, ...]
+    interval: Interval
+    decision: Decision
+    warnings: tuple[str, ...] = ()
+
+    @staticmethod
+    def single(result: Score, baseline: Baseline, gate: Gate | None) -> Drawn:
+        """Return one run without randomness as a certain result."""
+        value = result.get(baseline.metric)
+        interval = Interval(value, value, "exact")
+        decision: Decision = "undecided" if gate is None else gate.decide(interval)
+        return Drawn((result,), (value,), interval, decision)
+
+
+def draw_chips(
+    chip: Runner,
+    feeds: Sequence[Feed],
+    baseline: Baseline,
+    options: Options,
+    gate: Gate | None,
+    *,
+    random: bool,
+    progress: Progress = silent,
+) -> Drawn:
+    """Run chip after chip until there are enough, or the gate is decided.
+
+    Args:
+        chip: The program on any chip.
+        feeds: The data.
+        baseline: What to compare with.
+        options: Number of chips, seed, confidence, quantile.
+        gate: What has to be reached.
+        random: Chips differ; otherwise one says all.
+        progress: Told the share of chips run.
+    """
+    metric = baseline.metric
+    if not random:
+        return Drawn.single(score(chip.chip(options.seed), feeds, baseline), baseline, gate)
+    bounded = metric != "snr_db"
+    decider = Decider(Estimate(options.confidence, options.quantile, bounded), gate)
+    scores: list[Score] = []
+    for i in range(options.chips):
+        progress("chips", i / options.chips)
+        scores.append(score(chip.chip(options.seed + i), feeds, baseline))
+        if decider.update(scores[-1].get(metric)):
+            break
+    decision = decider.finish()
+    progress("chips", 1.0)
+    warnings = _too_few(options, decider.interval, len(scores))
+    values = tuple(s.get(metric) for s in scores)
+    return Drawn(tuple(scores), values, decider.interval, decision, warnings)
+
+
+def _too_few(options: Options, interval: Interval, chips: int) -> tuple[str, ...]:
+    if interval.low is not None:
+        return ()
+    if options.quantile is None:
+        return ("a single chip gives no confidence interval",) if chips < 2 else ()
+    split_error = (1.0 + options.confidence) / 2 if options.gated else options.confidence
+    needed = chips_needed(options.quantile, split_error)
+    return (
+        f"{chips} chips cannot bound the {options.quantile:g} quantile from below; "
+        f"at least {needed} can",
+    )
+
+
+def has_randomness(program: DeviceProgram) -> bool:
+    """Return whether two chips, or two inferences of one, can differ."""
+    target = Target.from_plain(program.target)
+    random = (target.noise.programming, target.noise.read, target.stuck)
+    return bool(program.layers) and any(r is not None for r in random)

@@ -1,0 +1,67 @@
+"""What is asked of a verification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from cimc.errors import UsageError
+
+Mode = Literal["chip", "ideal"]
+#: Called with what is being done and the share done, 0..1.
+Progress = Callable[[str, float], None]
+
+#: Chips drawn when nothing else is asked for.
+CHIPS = 20
+
+
+def silent(what: str, share: float) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is asked of a verification; see :func:`verify`."""
+
+    chips: int = CHIPS
+    mode: Mode = "chip"
+    min_accuracy: float | None = None
+    max_drop: float | None = None
+    quantile: float | None = None
+    confidence: float = 0.95
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            UsageError: CIMC-U02.
+        """
+        _within("chips", self.chips, 1 <= self.chips <= 1_000_000, "1 to 1000000")
+        _within("confidence", self.confidence, 0.0 < self.confidence < 1.0, "between 0 and 1")
+        _within("seed", self.seed, 0 <= self.seed < 2**62, "0 to 2**62")
+        for name in ("min_accuracy", "max_drop"):
+            value = getattr(self, name)
+            if value is not None:
+                _within(name, value, 0.0 <= value <= 1.0, "0 to 1 (a share, not percent)")
+        if self.quantile is not None:
+            _within("quantile", self.quantile, 0.0 < self.quantile < 1.0, "between 0 and 1")
+        if self.mode not in ("chip", "ideal"):
+            _within("mode", self.mode, False, "'chip' or 'ideal'")
+
+    @property
+    def gated(self) -> bool:
+        """Whether something has to be reached."""
+        return self.min_accuracy is not None or self.max_drop is not None
+
+
+def _within(name: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        option = "--" + name.replace("_", "-")
+        raise UsageError(
+            "CIMC-U02",
+            f"{name.replace('_', ' ')} {value} is out of range",
+            where=option,
+            hint=f"a value {allowed}",
+        )

@@ -1,0 +1,234 @@
+"""Verify a device program: what accuracy chips will have, and how sure that is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from cimc.errors import UsageError
+from cimc.program.model import DeviceProgram
+from cimc.verification import golden
+from cimc.verification.batches import batch_size, join, split, subset
+from cimc.verification.chips import Drawn, draw_chips, has_randomness
+from cimc.verification.data import Data, check_data
+from cimc.verification.gates import Gate
+from cimc.verification.options import CHIPS, Mode, Options, Progress, silent
+from cimc.verification.per_layer import (
+    LayerSnr,
+    float_values,
+    layer_operations,
+    layer_snr,
+    tapped,
+)
+from cimc.verification.reference import Reference, reference_outputs
+from cimc.verification.report import Findings, VerifyReport, make_report
+from cimc.verification.scoring import (
+    Baseline,
+    ExecutorFactory,
+    Runner,
+    make_baseline,
+    score,
+    score_outputs,
+)
+
+Array = npt.NDArray[Any]
+#: Samples of the per-layer figures: they are sums over all positions, and all layers are kept.
+LAYER_SAMPLES = 32
+
+
+def verify(
+    program: DeviceProgram,
+    *,
+    reference: Reference | None = None,
+    data: Mapping[str, Array] | None = None,
+    chips: int = CHIPS,
+    mode: Mode = "chip",
+    min_accuracy: float | None = None,
+    max_drop: float | None = None,
+    quantile: float | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+    executor_factory: ExecutorFactory | None = None,
+    progress: Progress = silent,
+) -> VerifyReport:
+    """Run a program on many simulated chips and compare it with the float network.
+
+    Without ``data`` and ``reference`` the program's golden vectors are checked.  With data and no
+    reference the program's own ideal mode stands in for the float network.
+
+    Args:
+        program: What to verify.
+        reference: The original model: path of an ONNX file, or a function.
+        data: One array per input by name, first axis samples; optional ``labels``.
+        chips: Chips to draw at most; chip ``i`` has seed ``seed + i``.
+        mode: ``chip`` for everything, ``ideal`` for exact cells and arithmetic (one run).
+        min_accuracy: Gate: least mean (or quantile) of top-1 or agreement, in [0, 1].
+        max_drop: Gate: most loss against the float network, in [0, 1].
+        quantile: Bound this quantile over chips instead of the mean: with 0.05, what 95 % of
+            chips reach.
+        confidence: Of the interval and of the gates, in (0, 1).
+        seed: Seed of the first chip.
+        executor_factory: Makes the runners; the reference executor by default.
+        progress: Told how far the work is.
+
+    Raises:
+        UsageError: CIMC-U02 a value out of range, CIMC-U03 a gate that does not apply, CIMC-U04
+            nothing to verify with.
+        ModelError: CIMC-M71..M81, the data or the reference do not fit the program.
+    """
+    options = Options(chips, mode, min_accuracy, max_drop, quantile, confidence, seed)
+    options.check()
+    factory = executor_factory or _executor
+    if data is None and (reference is None or program.golden is None):
+        return golden.verify_golden(program, options, factory, progress)
+    arrays = data if data is not None else golden.inputs_of(program)
+    checked = check_data(arrays, program.inputs)
+    return _Verification(program, reference, checked, options, factory, progress).report()
+
+
+class _Verification:
+    """One verification on data."""
+
+    def __init__(
+        self,
+        program: DeviceProgram,
+        reference: Reference | None,
+        data: Data,
+        options: Options,
+        factory: ExecutorFactory,
+        progress: Progress,
+    ) -> None:
+        self._program, self._reference, self._data = program, reference, data
+        self._options, self._factory, self._progress = options, factory, progress
+        self._batch = batch_size(data)
+        self._feeds = split(data, program.inputs, batched=program.batched, batch=self._batch)
+        self._warnings: list[str] = []
+
+    def report(self) -> VerifyReport:
+        """Do it."""
+        started = time.perf_counter()
+        options = self._options
+        ideal = self._factory(self._program, "ideal", options.seed)
+        noise_free = self._factory(self._program, "noise-free", options.seed)
+        chip = self._factory(self._program, "chip", options.seed)
+        own = self._outputs(ideal)
+        baseline = self._baseline(own)
+        gate = self._gate(baseline)
+        exact = score_outputs(own, baseline)
+        free = score(noise_free, self._feeds, baseline, self._share("noise-free"))
+        if options.mode == "ideal":
+            drawn = Drawn.single(exact, baseline, gate)
+        else:
+            drawn = draw_chips(
+                chip,
+                self._feeds,
+                baseline,
+                options,
+                gate,
+                random=has_randomness(self._program),
+                progress=self._progress,
+            )
+        layers = self._layers(ideal, noise_free, ideal if options.mode == "ideal" else chip)
+        findings = Findings(
+            metric=baseline.metric,
+            baseline="ideal" if self._reference is None else "float",
+            reference=self._reference_figure(baseline),
+            ideal=exact.get(baseline.metric),
+            noise_free=free.get(baseline.metric),
+            samples=self._data.samples,
+            layers=layers,
+            seconds=time.perf_counter() - started,
+            warnings=tuple(self._warnings),
+        )
+        return make_report(options, gate, drawn, findings)
+
+    def _outputs(self, runner: Runner) -> dict[str, Array]:
+        parts = []
+        for i, feed in enumerate(self._feeds):
+            parts.append(dict(runner.run(feed).outputs))
+            self._progress("ideal", (i + 1) / len(self._feeds))
+        return join(parts)
+
+    def _baseline(self, own: Mapping[str, Array]) -> Baseline:
+        self._progress("float reference", 0.0)
+        wanted: Mapping[str, Array] = own
+        if self._reference is not None:
+            wanted = reference_outputs(
+                self._reference, self._data, batched=self._program.batched, batch=self._batch
+            )
+        else:
+            self._warnings.append(
+                "no reference: figures are against the program's own ideal mode; "
+                "give the original model with --reference"
+            )
+        self._progress("float reference", 1.0)
+        baseline = make_baseline(wanted, own, self._data.labels)
+        if baseline.skipped:
+            self._warnings.append(f"outputs not compared: {', '.join(baseline.skipped)}")
+        return baseline
+
+    def _reference_figure(self, baseline: Baseline) -> float | None:
+        if self._reference is None or baseline.metric == "snr_db":
+            return None
+        return baseline.top1 if baseline.metric == "top1" else 1.0
+
+    def _gate(self, baseline: Baseline) -> Gate | None:
+        options = self._options
+        if not options.gated:
+            return None
+        if baseline.metric == "snr_db":
+            raise UsageError(
+                "CIMC-U03",
+                f"output '{baseline.primary}' names no classes, so there is no accuracy to gate",
+                where="--min-accuracy or --max-drop",
+                hint="reading snr_db from the report instead",
+            )
+        thresholds = [] if options.min_accuracy is None else [options.min_accuracy]
+        if options.max_drop is not None:
+            figure = self._reference_figure(baseline)
+            if figure is None:
+                raise UsageError(
+                    "CIMC-U03",
+                    "a drop is measured against the float network, which is not given",
+                    where="--max-drop",
+                    hint="--reference MODEL.onnx",
+                )
+            thresholds.append(figure - options.max_drop)
+        return Gate(max(thresholds))
+
+    def _layers(self, ideal: Runner, noise_free: Runner, chip: Runner) -> tuple[LayerSnr, ...]:
+        operations = layer_operations(self._program)
+        if self._reference is None or callable(self._reference) or not operations:
+            return ()
+        self._progress("layers", 0.0)
+        few = subset(self._data, LAYER_SAMPLES) if self._program.batched else self._data
+        feeds = split(few, self._program.inputs, batched=self._program.batched, batch=self._batch)
+        values = float_values(
+            self._reference,
+            sorted(set(operations.values()) - {""}),
+            few,
+            batched=self._program.batched,
+            batch=self._batch,
+        )
+        taps = [tapped(runner, feeds) for runner in (ideal, noise_free, chip)]
+        found, unmatched = layer_snr(operations, values, *taps)
+        if unmatched:
+            self._warnings.append(
+                f"layers not found in the reference: {', '.join(unmatched[:10])}"
+                + (f" and {len(unmatched) - 10} more" if len(unmatched) > 10 else "")
+            )
+        self._progress("layers", 1.0)
+        return tuple(found)
+
+    def _share(self, what: str) -> Callable[[float], None]:
+        return lambda share: self._progress(what, share)
+
+
+def _executor(program: DeviceProgram, mode: str, seed: int) -> Runner:
+    from cimc.executor import Executor
+
+    runner: Runner = Executor(program, mode=mode, seed=seed)
+    return runner
