@@ -10,7 +10,7 @@ from torch.fx import Node
 
 from cimc.ir.geometry import Geometry
 from cimc.ops.table import OPERATORS
-from cimc.ops.windows import explicit_pads
+from cimc.ops.convolution import conv_window
 
 _NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 
@@ -107,16 +107,13 @@ def _patches(
 ) -> Tensor:
     """Return sampled convolution patches, channel-major like the rows of the matrix."""
     kernel = geometry.kernel
-    n = len(kernel)
-    strides = list(attributes.get("strides") or [1] * n)
-    dilations = list(attributes.get("dilations") or [1] * n)
-    pads = explicit_pads(x, kernel, attributes)
-    flat = [v for b, e in reversed(list(zip(pads[:n], pads[n:], strict=True))) for v in (b, e)]
-    x = torch.nn.functional.pad(x, flat) if any(flat) else x
+    settings = {k: v for k, v in attributes.items() if k != "group"}
+    w = conv_window(x.shape[2:], kernel, **settings)
+    x = w.pad(x)
     sizes = x.shape[2:]
     out = [
         (s - d * (k - 1) - 1) // t + 1
-        for s, d, k, t in zip(sizes, dilations, kernel, strides, strict=True)
+        for s, d, k, t in zip(sizes, w.dilations, kernel, w.strides, strict=True)
     ]
     count = x.shape[0] * max(0, _product(out))
     if count <= most:
@@ -125,10 +122,10 @@ def _patches(
         chosen = torch.randint(count, (most,), generator=draw)
     image, place = chosen // max(1, _product(out)), chosen % max(1, _product(out))
     index = torch.zeros((len(chosen), 1), dtype=torch.int64)
-    for axis in range(n):
+    for axis in range(len(kernel)):
         below = _product(out[axis + 1 :])
-        first = (place // below % out[axis]) * strides[axis]
-        taps = torch.arange(kernel[axis]) * dilations[axis]
+        first = (place // below % out[axis]) * w.strides[axis]
+        taps = torch.arange(kernel[axis]) * w.dilations[axis]
         here = (first[:, None] + taps) * _product(sizes[axis + 1 :])
         index = (index[:, :, None] + here[:, None, :]).flatten(1)
     picked = x.flatten(2)[image[:, None].to(x.device), :, index.to(x.device)]

@@ -1,0 +1,68 @@
+"""The public verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from cimc.executor import Executor
+from cimc.ir.network import Array
+from cimc.pipeline.compile import compile_model
+from cimc.program import read
+from cimc.program.model import DeviceProgram
+from cimc.targets import Target
+from cimc.verification import verify
+
+__all__ = ["compile", "load", "run", "verify"]
+
+
+def compile(model: Any, *, target: str | Path | Target, **options: Any) -> DeviceProgram:  # noqa: A001
+    """Compile a trained network to a device program.
+
+    Args:
+        model: Path of an ONNX file, an ONNX model, or a torch module with ``example_inputs``.
+        target: Path or shipped name of a target, or a target.
+        **options: As :func:`cimc.pipeline.compile_model` takes them.
+
+    Returns:
+        The program; :func:`cimc.pipeline.compile_model` gives the report too.
+    """
+    return compile_model(model, target=target, **options).program
+
+
+def load(path: str | Path) -> DeviceProgram:
+    """Read a device program and check everything in it.
+
+    Raises:
+        ProgramError: It is broken, hostile or of another version.
+    """
+    return read(Path(path))
+
+
+def run(
+    program: DeviceProgram | str | Path,
+    inputs: Mapping[str, Array],
+    *,
+    mode: Literal["ideal", "noise-free", "chip"] = "chip",
+    seed: int = 0,
+    device: str = "cpu",
+    batch: int | None = None,
+) -> dict[str, Array]:
+    """Run a device program on the reference executor.
+
+    Args:
+        program: The program, or its path.
+        inputs: One array an input, by name.
+        mode: ``ideal``: cells exactly at their targets, exact arithmetic; ``noise-free``: with
+            converters; ``chip``: everything.
+        seed: The chip.
+        device: torch device.
+        batch: Most samples at once.
+
+    Returns:
+        One array an output, by name.
+    """
+    loaded = program if isinstance(program, DeviceProgram) else load(program)
+    executor = Executor(loaded, mode=mode, seed=seed, device=device, batch=batch)
+    return dict(executor.run(inputs).outputs)

@@ -1,0 +1,256 @@
+"""Give every weight on crossbars one of a few levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.fx import Graph, Node
+
+from cimc.ir import rewrite
+from cimc.ir.input_vectors import channel_axis, input_vectors
+from cimc.ir.interpreter import interpret
+from cimc.ir.layer import Codebook, CrossbarLayer, Use
+from cimc.ir.network import Network, Stage
+from cimc.ir.paired_walk import Step, live_bytes, paired_walk
+from cimc.ops.table import OPERATORS
+from cimc.passbase import Pass, PassContext
+from cimc.quantizers.layer import LayerQuantizer
+from cimc.verification.batches import split, subset
+
+_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
+
+
+@dataclass(frozen=True)
+class Quantize(Pass):
+    """Fit a codebook to every layer and give each weight a level of it.
+
+    1. Without calibration data the codebook minimizes the error of the weights: Lloyd's quantizer
+       [GDQ §3.1], or uniform levels.
+    2. With data the levels are chosen to minimize the error of the layer's *outputs*: error
+       feedback in curvature order over the inputs as they really are downstream of the layers
+       already quantized; then the mean of each output channel is corrected to that of the float network, in
+       the bias where there is one, in a digital addition where there is none.
+    3. A layer read in several places is quantized once, for the inputs of all of them.
+    4. ``levels`` None leaves the weights float (ideal target).
+
+    Attributes:
+        quantizer: ``lloyd`` or ``uniform``.
+        levels: Weight levels, 2 to 256 [-]; None: float.
+        per_column: Give each output column its own codebook.
+        samples: Most calibration samples used [-]; fewer where their activations need more than ``mebibytes``.
+        vectors: Most input vectors a use for the curvature [-].
+        mebibytes: Memory for the activations of all samples at once [MiB].
+        correct_means: Do the last part of rule 2.
+    """
+
+    name: ClassVar[str] = "quantize"
+    needs: ClassVar[Stage] = Stage.CALIBRATED
+    gives: ClassVar[Stage] = Stage.QUANTIZED
+
+    quantizer: str = "lloyd"
+    levels: int | None = None
+    per_column: bool = False
+    samples: int = 512
+    vectors: int = 8192
+    mebibytes: int = 1536
+    correct_means: bool = True
+
+    def run(self, network: Network, context: PassContext) -> Network:
+        """Return the network with quantized weights in the graph and codebooks in its layers."""
+        if self.levels is None or not network.layers:
+            return replace(network, stage=Stage.QUANTIZED)
+        states = context.target.cell.states
+        fit = LayerQuantizer(
+            self.quantizer,
+            self.levels,
+            self.per_column,
+            None if states == "analog" else tuple(states),
+        )
+        if context.data is None:
+            return self._from_weights(network, fit, context)
+        return _Calibrated(self, network, fit, context).run()
+
+    def _from_weights(
+        self, network: Network, fit: LayerQuantizer, context: PassContext
+    ) -> Network:
+        tensors = rewrite.attributes(network.graph)
+        layers = {}
+        for done, (name, layer) in enumerate(network.layers.items(), 1):
+            weight = tensors[layer.weight].detach()
+            codebook = fit.from_weights(layer.geometry.to_matrix(weight))
+            layers[name] = replace(layer, codebook=codebook)
+            tensors[layer.weight] = _decoded(layer, codebook, weight)
+            context.progress(self.name, done / len(network.layers))
+        graph, _ = rewrite.copy(network.graph)
+        module = rewrite.build(graph, tensors)
+        return replace(network, graph=module, layers=layers, stage=Stage.QUANTIZED)
+
+
+def _decoded(layer: CrossbarLayer, codebook: Codebook, weight: Tensor) -> Tensor:
+    """Return the quantized weight in the shape of the float one."""
+    levels, codes = codebook.levels, codebook.codes
+    if levels.ndim == 1:
+        matrix = levels[codes.to(torch.int64)]
+    else:
+        g, _, c = codes.shape
+        table = levels.reshape(g, 1, c, -1).expand(*codes.shape, -1)
+        matrix = torch.gather(table, 3, codes.to(torch.int64)[..., None])[..., 0]
+    return layer.geometry.from_matrix(matrix, tuple(weight.shape)).contiguous()
+
+
+@dataclass(slots=True)
+class _Calibrated:
+    """Quantization with data: one walk through the network, layer after layer."""
+
+    options: Quantize
+    network: Network
+    fit: LayerQuantizer
+    context: PassContext
+    layers: dict[str, CrossbarLayer] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    graph: Graph = field(default_factory=Graph)
+    corrections: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Tensor] = field(default_factory=dict)
+
+    def run(self) -> Network:
+        self.graph, self.tensors = rewrite.copy(self.network.graph)
+        self.layers = dict(self.network.layers)
+        runs = self._runs()
+        self.shared = self._shared_curvature(runs)
+        watched = frozenset(u.node for layer in self.layers.values() for u in layer.uses)
+        paired_walk(self.graph, self.tensors, runs, watched, self._quantize, self._correct)
+        for node in list(self.graph.nodes):
+            if node.name in self.corrections:
+                _add_bias(self.graph, self.tensors, node, self.corrections[node.name])
+        rewrite.sweep(self.graph)
+        module = rewrite.build(self.graph, self.tensors)
+        return replace(self.network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
+
+    def _runs(self) -> list[list[Tensor]]:
+        """Return the inputs of each run, of as many samples as memory allows."""
+        data, network = self.context.data, self.network
+        assert data is not None
+        one = split(subset(data, 1), network.inputs, batched=network.batched, batch=1)
+        per_sample = max(1, live_bytes(network.graph, self._tensors(one[0])))
+        most = max(1, self.options.mebibytes * 2**20 // (2 * per_sample))
+        chosen = subset(data, min(self.options.samples, most, data.samples))
+        batch = self.context.batch
+        feeds = split(chosen, network.inputs, batched=network.batched, batch=batch)
+        return [self._tensors(feed) for feed in feeds]
+
+    def _tensors(self, feed: Mapping[str, Any]) -> list[Tensor]:
+        return [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in self.network.inputs]
+
+    def _uses_of(self, node: Node) -> list[tuple[CrossbarLayer, Use]]:
+        return [
+            (layer, use)
+            for layer in self.layers.values()
+            for use in layer.uses
+            if use.node == node.name
+        ]
+
+    def _vectors(
+        self,
+        layer: CrossbarLayer,
+        use: Use,
+        node: Node,
+        runs: Sequence[tuple[Any, ...]],
+        results: Sequence[Any],
+    ) -> Tensor:
+        """Return the curvature: mean outer product of the inputs, ``(groups, rows, rows)``."""
+        most = max(1, self.options.vectors // len(runs))
+        total = torch.zeros(1)
+        count = 0
+        for number, (operands, value) in enumerate(zip(runs, results, strict=True)):
+            x = input_vectors(
+                node,
+                use.operand,
+                operands,
+                value,
+                layer.geometry,
+                most,
+                self.context.seed + number,
+            ).float()
+            total = total + torch.einsum("ngr,ngs->grs", x, x)
+            count += len(x)
+        return total / max(1, count)
+
+    def _shared_curvature(self, runs: list[list[Tensor]]) -> dict[str, Tensor]:
+        """Return the curvature of layers read in several places, summed over them (float inputs)."""
+        shared = {n: layer for n, layer in self.layers.items() if len(layer.uses) > 1}
+        sums: dict[str, Tensor] = {}
+        places = {(u.node, n): u for n, layer in shared.items() for u in layer.uses}
+
+        def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
+            for (name, layer), use in places.items():
+                if name == node.name:
+                    h = self._vectors(shared[layer], use, node, [operands], [value])
+                    sums[layer] = sums.get(layer, torch.zeros(1)) + h
+            return value
+
+        if shared:
+            for run in runs:
+                interpret(self.network.graph, run, observe)
+        return sums
+
+    def _quantize(self, step: Step) -> None:
+        for layer, use in self._uses_of(step.node):
+            if layer.codebook is not None:
+                continue
+            curvature = self.shared.get(layer.name)
+            if curvature is None:
+                curvature = self._vectors(layer, use, step.node, step.after, step.result)
+            weight = self.tensors[layer.weight].detach()
+            matrix = layer.geometry.to_matrix(weight)
+            codebook = self.fit.from_outputs(matrix, curvature)
+            self.layers[layer.name] = replace(
+                layer, codebook=codebook, float_matrix=matrix.contiguous()
+            )
+            self.tensors[layer.weight] = _decoded(layer, codebook, weight)
+            done = sum(1 for x in self.layers.values() if x.codebook is not None)
+            self.context.progress(self.options.name, done / len(self.layers))
+
+    def _correct(self, step: Step, results: list[Any]) -> list[Any]:
+        axes = {channel_axis(step.node, use.operand) for _, use in self._uses_of(step.node)}
+        axis = axes.pop() if len(axes) == 1 else None
+        if axis is None or not self.options.correct_means:
+            return results
+        wanted, got = (_channel_means(v, axis) for v in (step.result, results))
+        delta = wanted - got
+        if not bool(torch.isfinite(delta).all()):
+            return results
+        self.corrections[step.node.name] = delta
+        shape = [-1] + [1] * (results[0].ndim - 2) if axis == 1 else [-1]
+        return [r + delta.reshape(shape) for r in results]
+
+
+def _channel_means(values: Sequence[Tensor], axis: int) -> Tensor:
+    flat = [v.float().movedim(axis, -1).reshape(-1, v.shape[axis]) for v in values]
+    return sum((f.sum(0) for f in flat), torch.zeros(1)) / sum(len(f) for f in flat)
+
+
+def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tensor) -> None:
+    """Add a constant to each output channel of a node: in its bias, or in an addition after it."""
+    name = _NAMES[node.target]
+    scale = float(node.kwargs.get("beta", 1.0)) if name == "gemm" else 1.0  # type: ignore[arg-type]
+    bias = node.args[2] if len(node.args) > 2 else None
+    in_place = name in ("conv", "conv_transpose", "gemm") and scale != 0
+    if in_place and (bias is None or rewrite.is_constant(bias)):
+        old = tensors[str(bias.target)] if isinstance(bias, Node) else torch.zeros(())
+        with graph.inserting_before(node):
+            value = (old + delta / scale).to(delta.dtype)
+            new = rewrite.constant(graph, tensors, f"{node.name}_bias", value)
+        node.args = (*node.args[:2], new)
+        return
+    shape = (-1, *[1] * (tensors[str(node.args[1].target)].ndim - 2)) if "conv" in name else (-1,)  # type: ignore[union-attr]
+    with graph.inserting_after(node):
+        new = rewrite.constant(graph, tensors, f"{node.name}_mean", delta.reshape(shape))
+    with graph.inserting_after(new):
+        add = graph.call_function(OPERATORS["add"].function, (node, new))
+    add.meta = dict(node.meta)
+    node.replace_all_uses_with(add, delete_user_cb=lambda user: user is not add)
