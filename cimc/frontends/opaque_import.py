@@ -118,7 +118,7 @@ def _readable_version(node: ir.Node, domain: str, version: int) -> int:
 
 
 def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:
-    """Return the declaration of a graph input: name and element type, any shape."""
+    """Return the declaration of a graph input: name, element type, rank where known."""
     info = onnx.ValueInfoProto(name=value.name)
     if value.type is None:
         raise ModelError(
@@ -128,6 +128,11 @@ def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:
             hint="onnx.shape_inference on the model, or writing the type into its value_info",
         )
     ir.serde.serialize_type_into(info.type, value.type)
+    if value.shape is not None and isinstance(value.type, ir.TensorType):
+        # The rank helps onnxruntime to infer subgraphs; sizes may differ from run to run.
+        info.type.tensor_type.shape.SetInParent()
+        for _ in value.shape:
+            info.type.tensor_type.shape.dim.add()
     return info
 
 
