@@ -1,0 +1,180 @@
+"""Bind the operations that read crossbars to the crossbars of one chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cimc.errors import ProgramError
+from cimc.executor import analog
+from cimc.executor.matrices import Matrices, weight
+from cimc.executor.physics import Physics
+from cimc.executor.read import Read, one_matrix, read_of
+from cimc.ir.layer import Adc, Dac
+from cimc.ops.table import OPERATORS
+from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
+
+#: Weight tensors up to this size are laid out for the operator once; larger ones stay views of
+#: their cells, so that a network of several GB is not held twice [byte].
+_COPY_LIMIT = 1 << 26
+
+_RECURRENT = ("lstm", "gru", "rnn")
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What operations need of the crossbars.
+
+    Attributes:
+        weights: Weight tensor by layer name, where a layer is exact.
+        operations: By operation name, what runs instead of the operator's function.
+    """
+
+    weights: Mapping[str, Tensor]
+    operations: Mapping[str, Callable[..., Any]]
+
+
+def bind(
+    program: DeviceProgram,
+    seen: Mapping[str, Matrices],
+    physics: Physics,
+    stream: torch.Generator | None,
+) -> Reads:
+    """Bind every operation that reads a layer.
+
+    A layer without converters and noise is an exact product: its weight is worked out once, and
+    the operator runs on it.  A layer is read through crossbars where one of its uses has a
+    converter or there is read noise.
+
+    Args:
+        program: What to run.
+        seen: What the bit lines of each layer see.
+        physics: What is modelled.
+        stream: Read noise.
+
+    Raises:
+        ProgramError: CIMC-P41, an operation reads a layer it has no converter settings for, or
+            one that its operator cannot read.
+    """
+    noise = None if stream is None else (physics.read_sigma, stream)
+    weights: dict[str, Tensor] = {}
+    operations: dict[str, Callable[..., Any]] = {}
+    for operation in program.operations:
+        read = _layers_read(program, operation)
+        settings = {
+            position: _settings(layer, operation, position, physics)
+            for position, layer in read.items()
+        }
+        exact = all(d.bits is None and a.bits is None for d, a in settings.values())
+        if exact and (noise is None or all(v.encoding == "signed" for v in read.values())):
+            for layer in read.values():
+                weights[layer.name] = _laid_out(weight(layer, seen[layer.name]))
+        else:
+            operations[operation.name] = _bound(operation, read, settings, seen, noise)
+    return Reads(weights, operations)
+
+
+def _layers_read(program: DeviceProgram, operation: Operation) -> dict[int, ProgramLayer]:
+    """Return the layers an operation reads, by operand position."""
+    references = {p: r[1:] for p, r in enumerate(operation.inputs) if r and r.startswith("#")}
+    return {p: program.layers[n] for p, n in references.items() if n in program.layers}
+
+
+def _settings(
+    layer: ProgramLayer, operation: Operation, position: int, physics: Physics
+) -> tuple[Dac, Adc]:
+    use = _use(layer, operation, position)
+    if not physics.converters:
+        return Dac(), Adc()
+    return use.dac, use.adc
+
+
+def _use(layer: ProgramLayer, operation: Operation, position: int) -> ProgramUse:
+    for use in layer.uses:
+        if (use.operation, use.operand) == (operation.name, position):
+            return use
+    raise ProgramError(
+        "CIMC-P41",
+        f"operand {position} reads layer '{layer.name}', which lists no such use",
+        where=f"operation '{operation.name}'",
+        hint="compiling the model again",
+    )
+
+
+def _laid_out(tensor: Tensor) -> Tensor:
+    small = tensor.numel() * tensor.element_size() <= _COPY_LIMIT
+    if small and tensor.ndim == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor.contiguous() if small else tensor
+
+
+def _bound(
+    operation: Operation,
+    read: Mapping[int, ProgramLayer],
+    settings: Mapping[int, tuple[Dac, Adc]],
+    seen: Mapping[str, Matrices],
+    noise: tuple[float, torch.Generator] | None,
+) -> Callable[..., Any]:
+    if operation.op in _RECURRENT:
+        return _recurrent(operation, read, settings, seen, noise)
+    ((position, layer),) = read.items()
+    builder = _BUILDERS.get((operation.op, layer.geometry.kind, position))
+    if builder is None:
+        raise _cannot_read(operation, layer)
+    dac, adc = settings[position]
+    tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
+    reading = read_of(
+        layer.geometry, tiles, seen[layer.name], dac, adc, operation.attributes, noise
+    )
+    return builder(reading, operation.attributes)
+
+
+#: What an operation does around its read, by operator, geometry and position of the weight.
+_BUILDERS: dict[tuple[str, str, int], Callable[[Read, Mapping[str, Any]], Callable[..., Any]]] = {
+    ("conv", "conv", 1): analog.convolution,
+    ("conv_transpose", "conv-transpose", 1): analog.transposed_convolution,
+    ("gemm", "matrix", 1): analog.gemm,
+    ("matmul", "matrix", 1): analog.right_product,
+    ("matmul", "matrix-left", 0): analog.left_product,
+}
+
+
+def _cannot_read(operation: Operation, layer: ProgramLayer) -> ProgramError:
+    return ProgramError(
+        "CIMC-P41",
+        f"operator '{operation.op}' cannot read layer '{layer.name}', a {layer.geometry.kind}",
+        where=f"operation '{operation.name}'",
+        hint="compiling the model again",
+    )
+
+
+def _recurrent(
+    operation: Operation,
+    read: Mapping[int, ProgramLayer],
+    settings: Mapping[int, tuple[Dac, Adc]],
+    seen: Mapping[str, Matrices],
+    noise: tuple[float, torch.Generator] | None,
+) -> Callable[..., Any]:
+    """Return the recurrent operator with its gate matrices on crossbars."""
+    stationary = {}
+    for position, layer in read.items():
+        if layer.geometry.kind != "recurrent":
+            raise _cannot_read(operation, layer)
+        tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
+        reads = []
+        for group in range(layer.geometry.groups):
+            geometry, matrix = one_matrix(layer.geometry, seen[layer.name], group)
+            dac, adc = settings[position]
+            reads.append(read_of(geometry, tiles, matrix, dac, adc, {}, noise))
+        stationary[position] = analog.RecurrentWeight(tuple(reads))
+    function = OPERATORS[operation.op].function
+
+    def run(*operands: Any) -> Any:
+        whole = [stationary.get(position, value) for position, value in enumerate(operands)]
+        return function(*whole, **operation.attributes)
+
+    return run
