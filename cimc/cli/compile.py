@@ -1,0 +1,127 @@
+"""``cimc compile``: from a model to a device program."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cimc.cli.options import json_option, seed_option
+
+if TYPE_CHECKING:
+    from cimc.pipeline import CompileReport
+
+
+@click.command("compile")
+@click.argument("model")
+@click.option(
+    "--target", required=True, metavar="T", help="Target: a YAML file or a shipped name."
+)
+@click.option("-o", "--output", metavar="OUT.cim", help="Device program to write [MODEL.cim].")
+@click.option(
+    "--quantizer",
+    type=click.Choice(["lloyd", "uniform"]),
+    help="How weight levels are chosen [lloyd].",
+)
+@click.option(
+    "--levels", type=click.IntRange(2, 256), metavar="V", help="Weight levels [the target's]."
+)
+@click.option("--bits", type=click.IntRange(1, 8), metavar="N", help="The same as --levels 2**N.")
+@click.option("--per-column", is_flag=True, help="Own levels for every output column.")
+@click.option("--data", metavar="X.npz", help="Calibration samples, one array per input.")
+@click.option("--recipe", metavar="R.yaml", help="Options from a file; the command line wins.")
+@click.option(
+    "--digital", multiple=True, metavar="PATTERN", help="Keep layers digital, by name; repeatable."
+)
+@click.option(
+    "--analog", multiple=True, metavar="PATTERN", help="Put layers on crossbars; repeatable."
+)
+@seed_option
+@click.option(
+    "--no-keep-calibration",
+    is_flag=True,
+    help="Do not store calibration samples (user data) in the program.",
+)
+@click.option("--trust-input", is_flag=True, help="Accept inputs that run code when read (.pt2).")
+@click.option(
+    "--dump-passes", metavar="DIR", help="Write the network's text form after each pass."
+)
+@click.option(
+    "--check", is_flag=True, help="Compare every pass with onnxruntime; print SNR per layer."
+)
+@json_option
+def compile_command(as_json: bool, **given: Any) -> None:
+    """Compile MODEL (an ONNX file) to a device program for a target."""
+    if given["levels"] is not None and given["bits"] is not None:
+        from cimc.errors import UsageError
+
+        raise UsageError(
+            "CIMC-U06",
+            "both --levels and --bits are given",
+            hint=f"--levels {given['levels']} or --bits {given['bits']}",
+        )
+    from cimc.cli.output import emit_json, progress_bar
+    from cimc.pipeline import compile_model
+
+    output = given["output"] or str(Path(Path(given["model"]).name).with_suffix(".cim"))
+    with progress_bar() as progress:
+        result = compile_model(
+            given["model"],
+            target=given["target"],
+            output=output,
+            quantizer=given["quantizer"],
+            levels=2 ** given["bits"] if given["bits"] is not None else given["levels"],
+            per_column=given["per_column"] or None,
+            data=given["data"],
+            recipe=given["recipe"],
+            digital=given["digital"],
+            analog=given["analog"],
+            seed=given["seed"],
+            keep_calibration=not given["no_keep_calibration"],
+            trust_input=given["trust_input"],
+            dump_passes=given["dump_passes"],
+            check=given["check"],
+            progress=progress,
+        )
+    _show(result.report, given["check"])
+    if as_json:
+        from dataclasses import asdict
+
+        emit_json(asdict(result.report))
+
+
+def _show(report: CompileReport, checked: bool) -> None:
+    """Print the closing summary."""
+    from cimc.cli.output import decibels, facts, warn
+
+    size = f"{report.array_rows or 'unlimited'} x {report.array_columns or 'unlimited'}"
+    facts(
+        f"compiled {report.program}",
+        [
+            ("layers", f"{report.analog_layers} analog of {report.layers}"),
+            ("weights", f"{report.analog_weights:,} analog of {report.weights:,}"),
+            (
+                "arrays",
+                f"{report.arrays:,} of {size}, {report.cell_utilization:.1%} of cells used",
+            ),
+            ("digital operations", f"{report.digital_ops}, {report.opaque_ops} by onnxruntime"),
+            ("against onnxruntime", f"{decibels(report.snr_db)} noise-free"),
+            ("time, memory", f"{report.seconds:.1f} s, {report.peak_rss_mib:,.0f} MiB"),
+        ],
+    )
+    if checked:
+        _show_passes(report)
+    warn(report.warnings)
+
+
+def _show_passes(report: CompileReport) -> None:
+    """Print signal-to-noise against onnxruntime after every pass, and per layer after the last."""
+    from cimc.cli.output import decibels, table
+
+    rows = [[p.name, f"{p.seconds:.2f} s", decibels(p.snr_db)] for p in report.passes]
+    table("passes, outputs against onnxruntime", ["pass", "time", "SNR"], rows)
+    last = report.passes[-1].layers_snr_db if report.passes else {}
+    if last:
+        rows = [[name, decibels(value)] for name, value in last.items()]
+        table("layers after the last pass", ["layer", "SNR"], rows)

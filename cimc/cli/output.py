@@ -1,0 +1,141 @@
+"""What the user sees: text, tables and progress on stderr, one JSON object on stdout."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+#: Width of tables that go to a file or a pipe [character].
+_PLAIN_WIDTH = 120
+
+
+def console() -> Console:
+    """Return the console on stderr; plain when stderr is no terminal or NO_COLOR is set."""
+    from rich.console import Console
+
+    plain = Console(stderr=True, highlight=False)
+    if plain.is_terminal:
+        return plain
+    return Console(stderr=True, highlight=False, width=_PLAIN_WIDTH)
+
+
+def emit_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on stdout; NaN and infinity become null."""
+    click.echo(json.dumps(finite(value), allow_nan=False))
+
+
+def finite(value: Any) -> Any:
+    """Return plain data with every NaN and infinity replaced by None."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(v) for v in value]
+    return value
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table; the first column is text, the others are figures."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, name in enumerate(columns):
+        shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    console().print(shown)
+
+
+def facts(title: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Print a title and a list of names with values."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for name, value in pairs:
+        grid.add_row(f"  {escape(name)}", escape(value))
+    out = console()
+    out.print(f"[bold]{escape(title)}[/bold]")
+    out.print(grid)
+
+
+def warn(messages: Sequence[str]) -> None:
+    """Print warnings."""
+    from rich.markup import escape
+
+    out = console()
+    for message in messages:
+        out.print(f"[yellow]warning:[/yellow] {escape(message)}")
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """Show a bar for each kind of work on a terminal, nothing otherwise.
+
+    Yields:
+        A function that takes what is being done and the share done, 0 to 1.
+    """
+    out = console()
+    if not out.is_terminal:
+        yield lambda what, share: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    bars = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=out,
+        transient=True,
+    )
+    tasks: dict[str, Any] = {}
+
+    def show(what: str, share: float) -> None:
+        if what not in tasks:
+            for task in tasks.values():
+                bars.update(task, completed=1.0)
+            tasks[what] = bars.add_task(what, total=1.0)
+        bars.update(tasks[what], completed=share)
+
+    with bars:
+        yield show
+
+
+def set_up_logging(level: str) -> None:
+    """Send log records to stderr."""
+    logging.basicConfig(
+        level=level.upper(), format="%(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.captureWarnings(True)
+    if level.lower() not in ("debug", "info"):
+        # Library warnings are for developers; what users must know is in the reports.
+        logging.getLogger("py.warnings").setLevel(logging.ERROR)
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage."""
+    return "-" if value is None else f"{100 * value:.2f} %"
+
+
+def decibels(value: float | None) -> str:
+    """Return a ratio in dB; equal values have an infinite one."""
+    if value is None:
+        return "-"
+    if value == float("inf"):
+        return "exact"
+    return f"{value:.1f} dB"
