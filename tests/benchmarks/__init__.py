@@ -1,0 +1,15 @@
+"""Measurements against the bars: ``python -m tests.benchmarks [--only NAME] [--write]``.
+
+One module a measurement, with a function ``measure() -> Result``; :data:`BENCHMARKS` lists them.
+They run real users' work through the public API, each beside what it is compared with.
+"""
+
+#: Name on the command line to module, in the order they run.
+BENCHMARKS: dict[str, str] = {
+    "help": "tests.benchmarks.command_help",
+    "lloyd": "tests.benchmarks.lloyd",
+    "linear-512": "tests.benchmarks.linear_512",
+    "executor-resnet20": "tests.benchmarks.executor_resnet20",
+    "compile-resnet50": "tests.benchmarks.compile_resnet50",
+    "compile-2gb": "tests.benchmarks.compile_2gb",
+}
