@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ def _distortion_ratio(values: Any) -> float:
     got = np.square(values.astype(np.float64) - result.levels[result.codes(values)]).mean()
     distinct, count = np.unique(values.astype(np.float64), return_counts=True)
     edges = partition(count.astype(np.float64), count * distinct, LEVELS)
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [slice(a, b) for a, b in pairwise(edges)]
     best = sum(
         count[p] @ (distinct[p] - np.average(distinct[p], weights=count[p])) ** 2 for p in parts
     )

@@ -1,0 +1,291 @@
+"""Lloyd's quantizer [GDQ §3.1] in little more than the time of a sort.
+
+The values are sorted once.  They are then cut into a few thousand bins with exact sums, the best
+codebook on bins is found by dynamic programming (so the start is near the global optimum on any
+distribution, multi-modal and pruned ones included), and Lloyd's iterations polish it at full
+resolution: the sum over any interval of sorted values is a difference of prefix sums plus the
+rest of one bin, so an iteration costs microseconds, whatever the number of values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from cimc.errors import UsageError
+from cimc.quantizers import codes as coding
+from cimc.quantizers.arrays import (
+    Codes,
+    Doubles,
+    Floats,
+    Numbers,
+    as_float32,
+    check_levels,
+    not_finite,
+)
+from cimc.quantizers.optimal import partition
+
+Indices = npt.NDArray[np.int64]
+
+#: Bins of the dynamic programme: at least this many, and this many a level.
+_BINS, _BINS_PER_LEVEL = 1024, 16
+#: Iterations after which polishing stops in any case.
+_MOST_ITERATIONS: Final = 500
+#: Values summed at a time: few enough for the cache, and for BLAS not to start threads.
+_CHUNK: Final = 1 << 13
+#: Below this share of the total energy the distortion is summed directly, not by difference.
+_CANCELLATION: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class LloydResult:
+    """A codebook fitted to values.
+
+    Attributes:
+        levels: Strictly ascending, float32 ``(v,)``; v is the number asked for, or the number of
+            distinct values when that is smaller.
+        boundaries: End points between levels, float32 ``(v - 1,)``.
+        distortion: Mean squared error, weighted when weights were given.
+        iterations: Lloyd iterations done after initialization [-].
+    """
+
+    levels: Floats
+    boundaries: Floats
+    distortion: float
+    iterations: int
+
+    def codes(self, values: Numbers) -> Codes:
+        """Return the index of the nearest level of each value, uint8 of the same shape."""
+        return coding.encode(values, self.boundaries)
+
+
+def lloyd(
+    values: Numbers,
+    levels: int,
+    *,
+    weights: Numbers | None = None,
+    threshold: float = 1e-7,
+    keep_zero: bool = False,
+) -> LloydResult:
+    """Fit levels to values at least (weighted) mean squared error.
+
+    Args:
+        values: What is to be quantized, any shape; taken as float32.
+        levels: Number of levels, 1..256.
+        weights: Importance of each value, positive or zero, same shape (curvature); None: equal.
+        threshold: Iterations stop when the distortion falls by less than this share of itself
+            from one to the next [GDQ §3.1].
+        keep_zero: Set the level whose interval holds 0 to exactly 0, so that pruned weights stay
+            pruned.  It is done after fitting and only when 0 is one of the values.
+
+    Returns:
+        The codebook.  Fewer distinct values than levels give one level a distinct value and no
+        error; all equal values give one level.
+
+    Raises:
+        UsageError: CIMC-U30 (no values, or not finite), U31 (levels out of range), U32 (weights
+            of another shape, negative, or all zero).
+    """
+    check_levels(levels, least=1)
+    points = _sorted_points(as_float32(values), weights, levels)
+    best = points.start(levels)
+    iterations = 0
+    while iterations < _MOST_ITERATIONS:
+        new = points.split(best.means)
+        iterations += 1
+        if points.energy - new.score >= (points.energy - best.score) * (1.0 - threshold):
+            break
+        best = new
+    table = np.unique(best.means.astype(np.float32))
+    if keep_zero and points.holds_zero():
+        table = _with_zero(table)
+    ends = coding.boundaries(table)
+    return LloydResult(table, ends, points.distortion(table, ends), iterations)
+
+
+@dataclass(frozen=True, slots=True)
+class _Partition:
+    """Intervals of the sorted values.
+
+    Attributes:
+        means: Mean of each interval, ascending, ``(v,)``.
+        score: Energy the intervals explain; the distortion is the energy they do not.
+    """
+
+    means: Doubles
+    score: float
+
+
+class _Points:
+    """Sorted values with exact interval sums.
+
+    Attributes:
+        x: Ascending values, float32 ``(n,)``.
+        w: Their weights, float64 ``(n,)``, or None.
+        cuts: First point of each bin and n, ``(b + 1,)``; equal values share a bin.
+        weight: Weight of all points before each cut, ``(b + 1,)``.
+        sum: Weighted sum of all points before each cut, ``(b + 1,)``.
+        energy: Weighted sum of squares around the mean.
+    """
+
+    def __init__(self, x: Floats, w: Doubles | None, levels: int) -> None:
+        self.x, self.w = x, w
+        cuts = _fine_cuts(x, _even_cuts(x, _BINS), max(_BINS, levels * _BINS_PER_LEVEL))
+        self.cuts: Indices = np.append(cuts, x.size)
+        if w is None:
+            self.weight = self.cuts.astype(np.float64)
+            self.sum: Doubles = _prefix(np.add.reduceat(x, cuts, dtype=np.float64))
+        else:
+            self.weight = _prefix(np.add.reduceat(w, cuts))
+            self.sum = _prefix(np.add.reduceat(w * x, cuts))
+        self.energy = self._energy()
+
+    def _energy(self) -> float:
+        mean = self.sum[-1] / self.weight[-1]
+        total = 0.0
+        for start in range(0, self.x.size, _CHUNK):
+            part = self.x[start : start + _CHUNK].astype(np.float64)
+            part -= mean
+            other = part if self.w is None else part * self.w[start : start + _CHUNK]
+            total += float(other @ part)
+        return total
+
+    def start(self, levels: int) -> _Partition:
+        """Return the best partition that does not split bins."""
+        count, total = np.diff(self.weight), np.diff(self.sum)
+        real = np.flatnonzero(count > 0)  # bins without weight do not matter
+        edges = partition(count[real], total[real], min(levels, real.size))
+        return self._partition(self.cuts[np.append(real, self.cuts.size - 1)[edges]])
+
+    def split(self, means: Doubles) -> _Partition:
+        """Give each point to the nearest mean; means without points disappear."""
+        table = np.unique(means.astype(np.float32))
+        inner = np.searchsorted(self.x, coding.boundaries(table), side="right")
+        return self._partition(np.concatenate([[0], inner, [self.x.size]]))
+
+    def _partition(self, edges: Indices) -> _Partition:
+        weight, total = self._sums(edges)
+        count = np.diff(weight)
+        keep = count > 0
+        count, means = count[keep], np.diff(total)[keep] / count[keep]
+        center = total[-1] / weight[-1]
+        return _Partition(means, float(count @ (means - center) ** 2))
+
+    def _sums(self, edges: Indices) -> tuple[Doubles, Doubles]:
+        """Return weight and weighted sum of all points before each edge."""
+        bins = np.searchsorted(self.cuts, edges, side="right") - 1
+        weight, total = self.weight[bins], self.sum[bins]
+        for k, (edge, cut) in enumerate(zip(edges, self.cuts[bins], strict=True)):
+            if edge == cut:
+                continue
+            if self.w is None:
+                weight[k] += edge - cut
+                total[k] += self.x[cut:edge].sum(dtype=np.float64)
+            else:
+                weight[k] += self.w[cut:edge].sum()
+                total[k] += float(self.w[cut:edge] @ self.x[cut:edge].astype(np.float64))
+        return weight, total
+
+    def holds_zero(self) -> bool:
+        """Return whether 0 is one of the values."""
+        at = int(np.searchsorted(self.x, np.float32(0.0)))
+        return at < self.x.size and bool(self.x[at] == 0.0)
+
+    def distortion(self, table: Floats, ends: Floats) -> float:
+        """Return the mean squared error of the codebook."""
+        edges = np.concatenate([[0], np.searchsorted(self.x, ends, side="right"), [self.x.size]])
+        weight, total = self._sums(edges)
+        center = total[-1] / weight[-1]
+        count, sums = np.diff(weight), np.diff(total) - center * np.diff(weight)
+        q = table.astype(np.float64) - center
+        rest = self.energy - float(2.0 * q @ sums - (q * q) @ count)
+        if rest < _CANCELLATION * self.energy:
+            rest = self._direct(table, edges)
+        return rest / float(weight[-1])
+
+    def _direct(self, table: Floats, edges: Indices) -> float:
+        total = 0.0
+        for level, a, b in zip(table, edges[:-1], edges[1:], strict=True):
+            error = self.x[a:b].astype(np.float64) - float(level)
+            error *= error
+            total += float(error.sum() if self.w is None else error @ self.w[a:b])
+        return total
+
+
+def _sorted_points(array: Floats, weights: Numbers | None, levels: int) -> _Points:
+    """Sort values, with their weights."""
+    if weights is None:
+        x = np.sort(array, axis=None)
+        if not (np.isfinite(x[0]) and np.isfinite(x[-1])):
+            raise not_finite(array)
+        return _Points(x, None, levels)
+    w = as_float32(weights, "weights").astype(np.float64)
+    if w.shape != array.shape:
+        message = f"weights of shape {w.shape} for values of shape {array.shape}"
+        raise UsageError("CIMC-U32", message)
+    if not np.isfinite(array).all():
+        raise not_finite(array)
+    if not np.isfinite(w).all() or w.min() < 0 or w.max() <= 0:
+        message = f"weights should be finite, positive or zero, not all zero (min {w.min()})"
+        raise UsageError("CIMC-U32", message)
+    order = np.argsort(array, axis=None)
+    return _Points(array.reshape(-1)[order], w.reshape(-1)[order], levels)
+
+
+def _with_zero(table: Floats) -> Floats:
+    """Set the level that zero belongs to to zero."""
+    table = table.copy()
+    table[coding.encode(np.zeros(1, np.float32), coding.boundaries(table))[0]] = 0.0
+    return table
+
+
+def _even_cuts(x: Floats, bins: int) -> Indices:
+    """Cut sorted values at equal counts and at equal steps, so that tails and peaks are both fine.
+
+    A cut goes to the first of equal values.  No more distinct values than bins: all of them.
+    """
+    at = np.linspace(0, x.size, min(x.size, bins // 2), endpoint=False).astype(np.int64)
+    if x.size <= bins or np.unique(x[at]).size < bins // 4:  # perhaps few distinct values
+        distinct = _distinct(x, bins)
+        if distinct is not None:
+            return distinct
+    grid = np.linspace(x[0], x[-1], bins // 2, dtype=np.float64).astype(np.float32)
+    cuts = np.searchsorted(x, np.concatenate([x[at], grid]))
+    return np.unique(cuts[cuts < x.size])
+
+
+def _distinct(x: Floats, most: int) -> Indices | None:
+    """Return the first of each run of equal values; None when there are more runs than asked."""
+    found, runs = [np.zeros(1, np.int64)], 1
+    for start in range(1, x.size, _CHUNK):
+        stop = min(start + _CHUNK, x.size)
+        new = np.flatnonzero(x[start:stop] != x[start - 1 : stop - 1]) + start
+        found.append(new)
+        runs += new.size
+        if runs > most:
+            return None
+    return np.concatenate(found)
+
+
+def _fine_cuts(x: Floats, cuts: Indices, bins: int) -> Indices:
+    """Add cuts where levels are going to be.
+
+    The best quantizers of many levels put them at a density that is the cube root of the density
+    of values (Panter and Dite 1951); cuts at equal steps of that leave as many bins to each level.
+    """
+    if x.size <= _BINS:
+        return cuts  # every distinct value has its bin
+    low = np.append(x[cuts], x[-1]).astype(np.float64)
+    steps = _prefix(np.cbrt(np.diff(cuts, append=x.size) * np.diff(low) ** 2))
+    if steps[-1] <= 0.0:
+        return cuts
+    at = np.interp(np.linspace(0.0, steps[-1], bins), steps, low)
+    fine = np.searchsorted(x, at.astype(np.float32))
+    return np.union1d(cuts[:: max(1, 2 * cuts.size // bins)], fine[fine < x.size])
+
+
+def _prefix(parts: Doubles) -> Doubles:
+    return np.concatenate([[0.0], np.cumsum(parts)])
