@@ -1,0 +1,44 @@
+"""Is a device program right?  One rule a function; writing and reading apply all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cimc.errors import ProgramError, TargetError
+from cimc.program.check_data import check_vectors
+from cimc.program.check_graph import check_operations
+from cimc.program.check_layers import check_crossbars
+from cimc.program.check_tiles import check_placement
+from cimc.program.model import DeviceProgram
+from cimc.targets import Target
+
+
+def check(
+    program: DeviceProgram, *, ranges: Mapping[str, tuple[float, float]] | None = None
+) -> None:
+    """Check the meaning of a program.
+
+    Args:
+        program: The program.
+        ranges: Least and greatest value of float32 tensors of ``program.safetensors`` by name,
+            where they are known already; the others are looked at.
+
+    Raises:
+        ProgramError: ``CIMC-P12``..``CIMC-P24``, the first thing wrong.
+    """
+    target = _target(program.target)
+    check_operations(program)
+    check_crossbars(program, target, ranges or {})
+    check_placement(program, target)
+    check_vectors(program, target)
+
+
+def _target(data: Mapping[str, Any]) -> Target:
+    """The target is one that this version of cimc accepts."""
+    try:
+        return Target.from_plain(dict(data), name="target")
+    except TargetError as error:
+        raise ProgramError(
+            "CIMC-P12", f"the target is not valid: {error.message}", where="target"
+        ) from error

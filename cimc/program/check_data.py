@@ -1,0 +1,122 @@
+"""Rules of what goes along with a program: golden vectors, calibration data, faults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cimc.errors import ProgramError
+from cimc.ir.network import Signal
+from cimc.program.check_layers import float_range
+from cimc.program.model import DeviceProgram
+from cimc.targets import Target
+
+#: Types of values that cannot be stored as a tensor.
+_NOT_TENSORS: Final = frozenset({"string", "sequence", "optional"})
+_STATES: Final = (1, 2, 3)
+
+
+def check_vectors(program: DeviceProgram, target: Target) -> None:
+    """Apply every rule of this module.
+
+    Raises:
+        ProgramError: ``CIMC-P23``, ``CIMC-P24``.
+    """
+    readers = {use.operation for layer in program.layers.values() for use in layer.uses}
+    if program.golden is not None:
+        golden = program.golden
+        _check_values(golden.inputs, program.inputs, "golden input")
+        _check_names(golden.outputs, _tensors(program.outputs), "golden output")
+        _check_known(golden.layers, readers, "golden layer")
+    if program.calibration is not None:
+        data = program.calibration
+        _check_values(data.inputs, program.inputs, "calibration input")
+        _check_known(data.weights, program.layers.keys(), "calibration weight")
+        _check_known(data.means, readers, "calibration mean")
+        for name, weight in data.weights.items():
+            _check_floats(
+                weight, program.layers[name].geometry.shape, f"calibration weight '{name}'"
+            )
+        for name, mean in data.means.items():
+            _check_floats(mean, None, f"calibration mean '{name}'")
+    _check_faults(program, target)
+
+
+def _tensors(signals: Iterable[Signal]) -> set[str]:
+    return {s.name for s in signals if s.dtype not in _NOT_TENSORS}
+
+
+def _check_names(values: Mapping[str, Any], expected: set[str], what: str) -> None:
+    """There is exactly one value for each name."""
+    differ = sorted(values.keys() ^ expected)
+    if differ:
+        raise ProgramError("CIMC-P23", "is missing or unknown", where=f"{what} '{differ[0][:80]}'")
+
+
+def _check_known(values: Mapping[str, Any], known: Iterable[str], what: str) -> None:
+    """Every name is known."""
+    unknown = sorted(values.keys() - set(known))
+    if unknown:
+        raise ProgramError("CIMC-P23", "is unknown", where=f"{what} '{unknown[0][:80]}'")
+
+
+def _check_values(values: Mapping[str, Any], signals: tuple[Signal, ...], what: str) -> None:
+    """The inputs are those of the program, of their type and number of axes."""
+    _check_names(values, _tensors(signals), what)
+    for signal in signals:
+        value = values.get(signal.name)
+        if value is None:
+            continue
+        where = f"{what} '{signal.name[:80]}'"
+        if _dtype(value) != signal.dtype:
+            raise ProgramError("CIMC-P23", f"is {_dtype(value)}, not {signal.dtype}", where=where)
+        if signal.shape is not None and value.ndim != len(signal.shape):
+            raise ProgramError(
+                "CIMC-P23", f"has {value.ndim} axes, not {len(signal.shape)}", where=where
+            )
+
+
+def _dtype(value: Any) -> str:
+    return str(value.dtype).removeprefix("torch.")
+
+
+def _check_floats(tensor: Tensor, shape: tuple[int, ...] | None, where: str) -> None:
+    """A float32 tensor of that shape, without NaN and infinities."""
+    if tensor.dtype != torch.float32 or (shape is not None and tuple(tensor.shape) != shape):
+        raise ProgramError(
+            "CIMC-P23", f"is {tensor.dtype} {list(tensor.shape)}, not {shape}", where=where
+        )
+    if tensor.numel() and not all(math.isfinite(v) for v in float_range(tensor)):
+        raise ProgramError("CIMC-P23", "a value is not finite", where=where)
+
+
+def _check_faults(program: DeviceProgram, target: Target) -> None:
+    """Each fault is a state that exists, of a cell that exists."""
+    faults = program.faults
+    if faults is None:
+        return
+    cells, values = faults.cells, faults.conductance_us
+    where = f"fault map of chip '{faults.chip[:80]}'"
+    if cells.dtype != np.int32 or cells.ndim != 2 or cells.shape[1] != 4:
+        raise ProgramError("CIMC-P24", f"is {cells.dtype} {list(cells.shape)}", where=where)
+    if values.dtype != np.float32 or values.shape != (len(cells),):
+        raise ProgramError(
+            "CIMC-P24", f"conductances are {values.dtype} {list(values.shape)}", where=where
+        )
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ProgramError("CIMC-P24", "a conductance is not finite or negative", where=where)
+    limits = (target.arrays, target.array.rows, target.array.columns)
+    for k, limit in enumerate(limits):
+        column = cells[:, k]
+        wrong = np.flatnonzero((column < 0) | (column >= (limit or np.iinfo(np.int32).max)))
+        if wrong.size:
+            raise ProgramError(
+                "CIMC-P24", f"cell {cells[wrong[0], :3].tolist()} does not exist", where=where
+            )
+    if not np.isin(cells[:, 3], _STATES).all():
+        raise ProgramError("CIMC-P24", f"a state is none of {_STATES}", where=where)

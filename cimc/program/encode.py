@@ -1,0 +1,217 @@
+"""From a program in memory to what is written: tensors and manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cimc.errors import ProgramError
+from cimc.ir.network import Signal
+from cimc.program import bits, container, files, manifest
+from cimc.program.container import BlobRecord, Source
+from cimc.program.model import (
+    Calibration,
+    DeviceProgram,
+    Golden,
+    Operation,
+    ProgramLayer,
+    ProgramUse,
+)
+from cimc.program.size import cells_used
+
+
+def program_tensors(program: DeviceProgram) -> dict[str, Source]:
+    """Return the tensors of ``program.safetensors``.
+
+    Raises:
+        ProgramError: ``CIMC-P26``, a tensor cannot be stored.
+    """
+    tensors = {files.constant(name): value for name, value in program.constants.items()}
+    out: dict[str, Source] = {}
+    for layer in program.layers.values():
+        tensors.update(_layer_tensors(layer))
+        out.update(_plane_sources(layer))
+    if program.faults is not None:
+        tensors[files.FAULT_CELLS] = _tensor(program.faults.cells)
+        tensors[files.FAULT_CONDUCTANCES] = _tensor(program.faults.conductance_us)
+    out.update({name: container.of_tensor(t, where=name) for name, t in tensors.items()})
+    return out
+
+
+def _layer_tensors(layer: ProgramLayer) -> dict[str, Tensor]:
+    tensors = {
+        "gain": layer.cells.gain,
+        "tiles": _tensor(layer.tiles),
+        "row_tiles": _tensor(layer.row_tiles),
+    }
+    if layer.cells.states_us is not None:
+        tensors["states_us"] = layer.cells.states_us
+    named = {files.of_layer(layer.name, key): value for key, value in tensors.items()}
+    for k, use in enumerate(layer.uses):
+        if use.adc.i_max_us is not None:
+            named[files.adc_range(layer.name, k)] = use.adc.i_max_us
+    return named
+
+
+def _plane_sources(layer: ProgramLayer) -> dict[str, Source]:
+    out = {}
+    for k, plane in enumerate(layer.cells.planes):
+        name = files.plane(layer.name, k)
+        states = layer.cells.states_us
+        if plane.dim() != 3 or plane.dtype != (torch.float32 if states is None else torch.uint8):
+            raise ProgramError(
+                "CIMC-P26",
+                f"a plane is (groups, rows, columns) of float32 or of uint8 states "
+                f"(got {plane.dtype} {tuple(plane.shape)})",
+                where=name,
+            )
+        out[name] = (
+            container.of_tensor(plane, where=name)
+            if states is None
+            else _packed(plane, bits.bits_of(len(states)))
+        )
+    return out
+
+
+def _packed(plane: Tensor, width: int) -> Source:
+    groups, rows, columns = plane.shape
+    shape = (groups, rows, bits.packed_bytes(columns, width))
+    array = plane.detach().numpy()
+    return Source("U8", shape, lambda: bits.blocks(array, width))
+
+
+def golden_tensors(golden: Golden) -> dict[str, Source]:
+    """Return the tensors of ``golden.safetensors``."""
+    return _sources({"input": golden.inputs, "output": golden.outputs, "layer": golden.layers})
+
+
+def calibration_tensors(data: Calibration) -> dict[str, Source]:
+    """Return the tensors of ``calibration.safetensors``."""
+    return _sources({"input": data.inputs, "weight": data.weights, "mean": data.means})
+
+
+def _sources(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
+    out = {}
+    for group, values in groups.items():
+        for name, value in values.items():
+            key = f"{group}/{name}"
+            out[key] = container.of_tensor(_tensor(value), where=key)
+    return out
+
+
+def _tensor(value: Any) -> Tensor:
+    """Return an array as a tensor, sharing memory where it can."""
+    if isinstance(value, Tensor):
+        return value
+    array = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise ProgramError("CIMC-P26", f"element type {array.dtype} cannot be stored")
+    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    return torch.from_numpy(native if native.flags.writeable else native.copy()).reshape(
+        array.shape
+    )
+
+
+def manifest_data(program: DeviceProgram, blobs: Mapping[str, BlobRecord]) -> dict[str, Any]:
+    """Return the manifest of a program as plain data, in the order it is written."""
+    return {
+        "format": manifest.FORMAT,
+        "version": manifest.VERSION,
+        "provenance": program.provenance,
+        "warnings": list(program.warnings),
+        "target": program.target,
+        "batched": program.batched,
+        "arrays": arrays_data(program),
+        "inputs": [_signal(s) for s in program.inputs],
+        "outputs": [
+            {**_signal(s), "value": value}
+            for s, value in zip(program.outputs, program.results, strict=True)
+        ],
+        "operations": [_operation(o) for o in program.operations],
+        "layers": [_layer(layer) for layer in program.layers.values()],
+        "faults": None
+        if program.faults is None
+        else {"chip": program.faults.chip, "cells": len(program.faults.cells)},
+        "files": {name: _file(record) for name, record in blobs.items()},
+    }
+
+
+def arrays_data(program: DeviceProgram) -> dict[str, Any]:
+    """Return the array inventory of a program."""
+    array = program.target["array"]
+    return {
+        "used": program.arrays,
+        "rows": array["rows"],
+        "columns": array["columns"],
+        "cells_used": sum(cells_used(layer) for layer in program.layers.values()),
+    }
+
+
+def _signal(signal: Signal) -> dict[str, Any]:
+    shape = None if signal.shape is None else list(signal.shape)
+    return {"name": signal.name, "dtype": signal.dtype, "shape": shape}
+
+
+def _operation(operation: Operation) -> dict[str, Any]:
+    return {
+        "name": operation.name,
+        "op": operation.op,
+        "inputs": list(operation.inputs),
+        "attributes": {k: _plain(v) for k, v in operation.attributes.items()},
+        "outputs": list(operation.outputs),
+        "source": operation.source,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+
+
+def _layer(layer: ProgramLayer) -> dict[str, Any]:
+    g = layer.geometry
+    states = layer.cells.states_us
+    return {
+        "name": layer.name,
+        "source": layer.source,
+        "geometry": {
+            "kind": g.kind,
+            "groups": g.groups,
+            "rows": g.rows,
+            "columns": g.columns,
+            "kernel": list(g.kernel),
+            "transposed": g.transposed,
+            "stack": list(g.stack),
+        },
+        "encoding": layer.encoding,
+        "cells": {
+            "planes": len(layer.cells.planes),
+            "states": None if states is None else len(states),
+            "bits": None if states is None else bits.bits_of(len(states)),
+        },
+        "tiles": len(layer.tiles),
+        "row_tiles": len(layer.row_tiles),
+        "uses": [_use(u) for u in layer.uses],
+    }
+
+
+def _use(use: ProgramUse) -> dict[str, Any]:
+    return {
+        "operation": use.operation,
+        "operand": use.operand,
+        "dac": {
+            "bits": use.dac.bits,
+            "signed": use.dac.signed,
+            "policy": use.dac.policy,
+            "x_max": use.dac.x_max,
+        },
+        "adc": {"bits": use.adc.bits, "ranges": use.adc.i_max_us is not None},
+    }
+
+
+def _file(record: BlobRecord) -> dict[str, Any]:
+    tensors = {n: [t.dtype, list(t.shape), t.sha256] for n, t in record.tensors.items()}
+    return {"sha256": record.sha256, "bytes": record.size, "tensors": tensors}

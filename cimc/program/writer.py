@@ -1,0 +1,75 @@
+"""Write a device program: all of it, or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+from cimc.program import container, encode, files, manifest, yamltext
+from cimc.program.check import check
+from cimc.program.container import BlobRecord
+from cimc.program.directory import sums_text
+from cimc.program.model import DeviceProgram
+from cimc.program.replace import replaced_directory
+
+#: Levels of the manifest written in block style, by key; what is deeper takes one line.
+_BLOCK_LEVELS: Final = {"provenance": 4, "target": 4, "layers": 2, "files": 3}
+
+
+def write(program: DeviceProgram, path: str | Path) -> str:
+    """Write a program as a directory; return its sha256.
+
+    The same program gives the same bytes.  Large tensors are streamed; they are not copied.  The
+    directory appears under its name when it is complete; a program that is there already stays
+    until then.
+
+    Raises:
+        ProgramError: ``CIMC-P10``..``CIMC-P24`` the program is not valid, ``CIMC-P25`` the path
+            holds something that is not a program or cannot be written, ``CIMC-P26`` a value
+            cannot be stored.
+    """
+    with replaced_directory(Path(path)) as temporary:
+        blobs = {files.PROGRAM: encode.program_tensors(program)}
+        if program.golden is not None:
+            blobs[files.GOLDEN] = encode.golden_tensors(program.golden)
+        if program.calibration is not None:
+            blobs[files.CALIBRATION] = encode.calibration_tensors(program.calibration)
+        records = {name: _write_blob(temporary / name, t) for name, t in blobs.items()}
+        check(program, ranges=records[files.PROGRAM].ranges)
+        text = manifest_text(program, records).encode()
+        _write_file(temporary / files.MANIFEST, text)
+        sums = {name: record.sha256 for name, record in records.items()}
+        sums[files.MANIFEST] = hashlib.sha256(text).hexdigest()
+        listing = sums_text(sums).encode()
+        _write_file(temporary / files.SUMS, listing)
+    return hashlib.sha256(listing).hexdigest()
+
+
+def manifest_text(program: DeviceProgram, records: dict[str, BlobRecord]) -> str:
+    """Return the content of ``program.yaml``."""
+    data = encode.manifest_data(program, records)
+    manifest.validated(data, where=files.MANIFEST)
+    lines = ["# Device program of cimc; docs/program-format.md describes it.  Not to be edited."]
+    for key, value in data.items():
+        lines += yamltext.block({key: value}, deep=_BLOCK_LEVELS.get(key, 1))
+    return "\n".join(lines) + "\n"
+
+
+def _write_blob(path: Path, sources: dict[str, container.Source]) -> BlobRecord:
+    with path.open("xb") as file:
+        record = container.write(file, sources)
+        _sync(file.fileno())
+    return record
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        _sync(file.fileno())
+
+
+def _sync(descriptor: int) -> None:
+    os.fsync(descriptor)
