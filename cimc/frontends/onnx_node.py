@@ -156,6 +156,10 @@ class NodeView:
             )
         return self._builder.constant(value, hint)
 
+    def parameter(self, value: Tensor) -> Node:
+        """Add a constant of the source model, called as the first output of the node."""
+        return self._builder.parameter(self.node.outputs[0].name or "constant", value)
+
     def call(self, name: str, *operands: Node | None, **attributes: Any) -> Node:
         """Call an operator of the table; trailing omitted operands are cut off."""
         while operands and operands[-1] is None:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.ops import convolution, exotic
-from cimc.ops.opaque import opaque
+from cimc.ops import (
+    activation,
+    arithmetic,
+    convolution,
+    exotic,
+    indexing,
+    layout,
+    logic,
+    normalization,
+    pooling,
+    product,
+    reduction,
+    unary,
+)
 from cimc.ops.operator import Operator
 
 __all__ = ["OPERATORS", "Operator"]
@@ -13,6 +25,15 @@ __all__ = ["OPERATORS", "Operator"]
 #: Every operator by name.
 OPERATORS: Final[dict[str, Operator]] = {
     **convolution.OPERATORS,
-    "opaque": Operator("opaque", opaque, outputs=None),
+    **product.OPERATORS,
+    **activation.OPERATORS,
+    **arithmetic.OPERATORS,
+    **unary.OPERATORS,
+    **logic.OPERATORS,
+    **reduction.OPERATORS,
+    **normalization.OPERATORS,
+    **pooling.OPERATORS,
+    **layout.OPERATORS,
+    **indexing.OPERATORS,
     **exotic.EXOTIC,
 }

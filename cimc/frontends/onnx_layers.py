@@ -1,0 +1,128 @@
+"""Import of reductions, softmax, normalizations and pooling, old forms included."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cimc.frontends.onnx_direct import given
+from cimc.frontends.onnx_layout import axes_operand
+from cimc.frontends.onnx_node import Declined, Importer, NodeView, Result
+from cimc.ops.table import OPERATORS
+
+_BY_ONNX = {spec.onnx: spec for spec in OPERATORS.values() if spec.onnx and not spec.domain}
+
+#: Softmax and its like worked on a matrix before this opset.
+_SOFTMAX_PER_AXIS = 13
+_ALL_REDUCTIONS = (
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceMax",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceSumSquare",
+)
+
+
+def reduction(view: NodeView) -> Result:
+    """Return any reduction; axes became an operand in opset 13 (sum) or 18 (the others)."""
+    spec = _BY_ONNX[view.node.op_type]
+    attributes = given(view, spec, "axes")
+    return view.same(spec, view.required(0, "data"), axes_operand(view, 1), **attributes)
+
+
+def softmax(view: NodeView) -> Result:
+    """Softmax, LogSoftmax, Hardmax; before opset 13 over all axes from ``axis`` on together."""
+    name = _BY_ONNX[view.node.op_type].name
+    x = view.required(0, "input")
+    if view.version >= _SOFTMAX_PER_AXIS:
+        return view.call(name, x, axis=view.attribute("axis", -1))
+    axis, rank = view.attribute("axis", 1), view.rank(0)
+    if rank is not None and rank > 0 and axis in (-1, rank - 1):
+        return view.call(name, x, axis=-1)
+    flat = view.call("flatten", x, axis=axis)
+    return view.call(
+        "reshape", view.call(name, flat, axis=-1), view.call("shape", x), allowzero=True
+    )
+
+
+def batch_normalization(view: NodeView) -> Result:
+    """BatchNormalization with given statistics.
+
+    Raises:
+        ModelError: ``CIMC-M09``: it normalizes by the statistics of the batch.
+    """
+    used = [k for k in range(1, len(view.node.outputs)) if view.wants(k)]
+    training = bool(view.attribute("training_mode", 0)) if view.version >= 14 else bool(used)
+    if training:
+        raise view.error(
+            "CIMC-M09",
+            "BatchNormalization in training mode: it normalizes by the statistics of the batch",
+            hint="exporting the model in evaluation mode (model.eval())",
+        )
+    if view.version < 9 and not view.attribute("spatial", 1):
+        raise Declined("statistics of each pixel (spatial=0)")
+    operands = [
+        view.required(k, name) for k, name in enumerate(("X", "scale", "B", "mean", "var"))
+    ]
+    return view.call("batch_normalization", *operands, epsilon=view.attribute("epsilon", 1e-5))
+
+
+def layer_normalization(view: NodeView) -> Result:
+    """LayerNormalization with one to three outputs."""
+    attributes = {
+        "axis": view.attribute("axis", -1),
+        "epsilon": view.attribute("epsilon", 1e-5),
+    }
+    _float32_statistics(view)
+    if not (view.wants(1) or view.wants(2)):
+        return view.call("layer_normalization", *view.operands, **attributes)
+    call = view.call("layer_normalization_statistics", *view.operands, **attributes)
+    return view.unpack(call, len(view.node.outputs))
+
+
+def _float32_statistics(view: NodeView) -> None:
+    """Decline statistics in half or double precision of another input type."""
+    if view.attribute("stash_type", 1) != 1:
+        raise Declined("statistics in another type than float32")
+
+
+def stashed(view: NodeView) -> Result:
+    """RMSNormalization and GroupNormalization."""
+    spec = _BY_ONNX[view.node.op_type]
+    _float32_statistics(view)
+    return view.same(spec, *view.operands, **given(view, spec, "stash_type"))
+
+
+def pooling(view: NodeView) -> Result:
+    """MaxPool, AveragePool and LpPool."""
+    spec = _BY_ONNX[view.node.op_type]
+    rank = view.rank(0)
+    if rank is not None and not 3 <= rank <= 5:
+        raise Declined(f"pooling of a tensor with {rank} axes")
+    if not view.has("kernel_shape"):
+        raise view.error("CIMC-M13", "attribute 'kernel_shape' is missing")
+    if view.attribute("ceil_mode", 0) and view.attribute("auto_pad", "NOTSET") == "VALID":
+        raise Declined("ceil_mode with auto_pad VALID, which the standard leaves open")
+    if spec.name == "max_pool" and view.wants(1):
+        both = OPERATORS["max_pool_indices"]
+        return view.same(both, *view.operands, **given(view, both))
+    return view.same(spec, *view.operands, **given(view, spec, "storage_order"))
+
+
+IMPORTERS: Final[dict[tuple[str, str], Importer]] = {
+    **{("", name): reduction for name in _ALL_REDUCTIONS},
+    ("", "Softmax"): softmax,
+    ("", "LogSoftmax"): softmax,
+    ("", "Hardmax"): softmax,
+    ("", "BatchNormalization"): batch_normalization,
+    ("", "LayerNormalization"): layer_normalization,
+    ("", "RMSNormalization"): stashed,
+    ("", "GroupNormalization"): stashed,
+    ("", "MaxPool"): pooling,
+    ("", "AveragePool"): pooling,
+    ("", "LpPool"): pooling,
+}
