@@ -16,7 +16,7 @@ BAR = 1.5
 
 
 def build(folder: Path) -> Path:
-    """Write ``model.onnx`` and its weights, ``LAYERS`` MatMuls of ``WIDTH`` squared, each a Relu."""
+    """Write ``model.onnx`` and its weights: ``LAYERS`` square MatMuls, a Relu after each."""
     generator = np.random.default_rng(0)
     names = [f"weight{k}" for k in range(LAYERS)]
     tensors = []
