@@ -8,7 +8,7 @@ from cimc.ir.network import Network
 from cimc.ops.table import OPERATORS
 from cimc.pipeline.report import CompileReport, PassReport, peak_rss_mib
 from cimc.program.model import DeviceProgram, Operation
-from cimc.program.size import utilization
+from cimc.program.size import cells_used
 
 
 def summarize(
@@ -37,7 +37,7 @@ def summarize(
         arrays=program.arrays,
         array_rows=array["rows"],
         array_columns=array["columns"],
-        cell_utilization=utilization(program),
+        cell_utilization=cell_utilization(program),
         seconds=seconds,
         peak_rss_mib=peak_rss_mib(),
         warnings=network.warnings,
@@ -45,6 +45,15 @@ def summarize(
         snr_db=snr_db,
         passes=passes,
     )
+
+
+def cell_utilization(program: DeviceProgram) -> float:
+    """Return the share of the cells of the used arrays that hold weights; 1 for unlimited arrays."""
+    array = program.target["array"]
+    if array["rows"] is None or array["columns"] is None or not program.arrays:
+        return 1.0
+    used = sum(map(cells_used, program.layers.values()))
+    return used / (program.arrays * int(array["rows"]) * int(array["columns"]))
 
 
 def _reads_layer(operation: Operation) -> bool:

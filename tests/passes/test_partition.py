@@ -56,7 +56,7 @@ def test_a_product_of_activations_stays_digital():
     ("shape", "left", "expected"),
     [
         ((4, 5), False, Geometry("matrix", 1, 4, 5)),
-        ((3, 4, 5), False, Geometry("matrix", 3, 4, 5)),
+        ((3, 4, 5), False, Geometry("matrix", 3, 4, 5, stack=(3,))),
         ((6, 2), True, Geometry("matrix-left", 1, 2, 6)),
     ],
 )
