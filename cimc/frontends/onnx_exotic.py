@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.frontends import onnx_recurrent
+from cimc.frontends import onnx_attention, onnx_recurrent, onnx_resize
 from cimc.frontends.onnx_node import Importer
 
 #: Importers by (domain, operator type).
-EXOTIC: Final[dict[tuple[str, str], Importer]] = {**onnx_recurrent.IMPORTERS}
+EXOTIC: Final[dict[tuple[str, str], Importer]] = {
+    **onnx_recurrent.IMPORTERS,
+    **onnx_attention.IMPORTERS,
+    **onnx_resize.IMPORTERS,
+}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.ops import recurrent
-from cimc.ops.opaque import opaque
+from cimc.ops import attention, linear_attention, recurrent, resize
 from cimc.ops.operator import Operator
 
 #: Operators by name.
 EXOTIC: Final[dict[str, Operator]] = {
-    "opaque": Operator("opaque", opaque, outputs=None),
     **recurrent.OPERATORS,
+    **attention.OPERATORS,
+    **linear_attention.OPERATORS,
+    **resize.OPERATORS,
 }
