@@ -67,7 +67,7 @@ def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
     (where,) = normalize([axis], x.ndim)
     flat = from_start(indices, x.shape[where]).reshape(-1)
     y = torch.index_select(x, where, flat)
-    return y.reshape(*x.shape[:where], *indices.shape, *x.shape[where + 1 :])
+    return y.reshape((*x.shape[:where], *indices.shape, *x.shape[where + 1 :]))
 
 
 def from_start(indices: Tensor, size: int) -> Tensor:
@@ -111,10 +111,10 @@ def gather_nd(x: Tensor, indices: Tensor, *, batch_dims: int = 0) -> Tensor:
     position = torch.zeros(indices.shape[:-1], dtype=torch.int64, device=x.device)
     for axis, size in enumerate(picked):
         position = position * size + from_start(indices[..., axis], size)
-    flat = x.reshape(count, math.prod(picked), *rest)
+    flat = x.reshape((count, math.prod(picked), *rest))
     place = position.reshape(count, math.prod(indices.shape[b:-1]))
     row = torch.arange(count, device=x.device).unsqueeze(1)
-    return flat[row, place].reshape(*indices.shape[:-1], *rest)
+    return flat[row, place].reshape((*indices.shape[:-1], *rest))
 
 
 def pad(

@@ -18,6 +18,7 @@ from cimc.ops import (
     reduction,
     unary,
 )
+from cimc.ops.opaque import opaque
 from cimc.ops.operator import Operator
 
 __all__ = ["OPERATORS", "Operator"]
@@ -35,5 +36,6 @@ OPERATORS: Final[dict[str, Operator]] = {
     **pooling.OPERATORS,
     **layout.OPERATORS,
     **indexing.OPERATORS,
+    "opaque": Operator("opaque", opaque, outputs=None),
     **exotic.EXOTIC,
 }
