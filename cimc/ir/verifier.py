@@ -167,13 +167,22 @@ def tiles_lie_apart_on_arrays(network: Network) -> Iterator[str]:
     tables = []
     for name, layer in network.layers.items():
         assert layer.tiles is not None
-        if (layer.tiles[:, 6:] < 0).any():
+        table = layer.tiles.astype(np.int64)
+        if (table[:, 6:] < 0).any():
             yield f"{name}: a tile without a place"
-        tables.append(layer.tiles.astype(np.int64))
+        if layer.encoding is not None:  # bit lines, once they are known, instead of weight columns
+            table[:, 5] = _bit_lines(table[:, 5], layer.encoding)
+        tables.append(table)
     if tables:
         t = np.concatenate(tables)
         if _overlap(t[:, 6], t[:, 7], t[:, 3], t[:, 8], t[:, 5]):
             yield "two tiles overlap"
+
+
+def _bit_lines(columns: Any, encoding: str) -> Any:
+    if encoding == "differential-pair":
+        return 2 * columns
+    return columns + 1 if encoding == "offset-column" else columns
 
 
 def layers_have_cells(network: Network) -> Iterator[str]:
@@ -200,7 +209,7 @@ RULES: dict[Stage, tuple[Rule, ...]] = {
     Stage.QUANTIZED: (codes_name_levels, the_graph_holds_the_quantized_weights),
     Stage.TILED: (tiles_cover_each_matrix_once,),
     Stage.PLACED: (tiles_lie_apart_on_arrays,),
-    Stage.ASSIGNED: (layers_have_cells,),
+    Stage.ASSIGNED: (layers_have_cells, tiles_lie_apart_on_arrays),
 }
 
 
