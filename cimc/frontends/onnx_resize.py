@@ -27,8 +27,8 @@ def _old(view: NodeView) -> Result:
         if given is None:
             raise view.error("CIMC-M38", "no scales are given")
         scales = view.constant(torch.tensor(given, dtype=torch.float32), "scales")
-    mode = {"bilinear": "linear"}.get(view.attribute("mode", "nearest"), None)
-    mode = mode or view.attribute("mode", "nearest")
+    mode = view.attribute("mode", "nearest")
+    mode = "linear" if mode == "bilinear" else mode
     return view.call("resize", view.required(0, "X"), None, scales, mode=mode, **_OLD_FORM)
 
 

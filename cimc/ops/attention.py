@@ -43,7 +43,7 @@ def attention(
         k: Keys, ``(batch, kv_heads, keys, size)`` or ``(batch, keys, kv_heads * size)``.
         v: Values, like k, with a size of their own.
         attn_mask: Broadcastable to ``(batch, heads, queries, past + keys)``; boolean: True takes
-            part; float: added to the scores.  The last axis may be short: what lies behind is masked.
+            part; float: added to the scores.  What lies behind a short last axis is masked.
         past_key: Keys of earlier steps, ``(batch, kv_heads, past, size)``.
         past_value: Values of earlier steps.
         nonpad_kv_seqlen: Valid keys of each sample where k and v are whole caches, ``(batch,)``.
@@ -122,7 +122,12 @@ def _heads(x: Tensor, heads: int | None) -> Tensor:
             f"an input of shape {tuple(x.shape)} needs a number of heads",
             where="Attention, attributes 'q_num_heads' and 'kv_num_heads'",
         )
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
+    return split_heads(x, heads).transpose(1, 2)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Return ``(batch, steps, heads * size)`` as ``(batch, steps, heads, size)``."""
+    return x.reshape(x.shape[0], x.shape[1], heads, x.shape[2] // heads)
 
 
 def _additive(mask: Tensor | None, keys: int, like: Tensor) -> Tensor:
@@ -177,7 +182,7 @@ def rotary_embedding(
     Returns:
         A tensor like x.
     """
-    steps_first = x.unflatten(2, (num_heads, -1)) if x.ndim == 3 else x.transpose(1, 2)
+    steps_first = split_heads(x, num_heads) if x.ndim == 3 else x.transpose(1, 2)
     dim = rotary_embedding_dim or steps_first.shape[3]
     rotated, rest = steps_first[..., :dim], steps_first[..., dim:]
     if position_ids is not None:

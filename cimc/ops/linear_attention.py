@@ -10,6 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from cimc.errors import ModelError
+from cimc.ops.attention import split_heads
 from cimc.ops.operator import Operator
 
 
@@ -58,16 +59,17 @@ def linear_attention(
         raise ModelError(
             "CIMC-M38", f"operands do not fit the rule {update_rule!r}", where="LinearAttention"
         )
-    q = query.float().unflatten(2, (q_num_heads, -1)).unflatten(2, (kv_num_heads, -1))
-    k = key.float().unflatten(2, (kv_num_heads, -1))
-    v = value.float().unflatten(2, (kv_num_heads, -1))
+    q = split_heads(query.float(), q_num_heads)
+    k = split_heads(key.float(), kv_num_heads)
+    v = split_heads(value.float(), kv_num_heads)
     batch, steps, size = k.shape[0], k.shape[1], k.shape[3]
+    q = q.reshape(batch, steps, kv_num_heads, q_num_heads // kv_num_heads, size)
     if past_state is None:
         state = k.new_zeros(batch, kv_num_heads, size, v.shape[3])
     else:
         state = past_state.float()
     factor = scale or 1 / math.sqrt(size)
-    kept = None if decay is None else decay.float().exp().unflatten(2, (kv_num_heads, -1))
+    kept = None if decay is None else split_heads(decay.float().exp(), kv_num_heads)
     rate = None if beta is None else beta.float().unsqueeze(-1)
     outputs = []
     for t in range(steps):

@@ -1,0 +1,184 @@
+"""torch to the IR: modules are exported to ONNX in memory and go through the one importer."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from cimc.errors import ModelError, UsageError
+from cimc.frontends.onnx_import import import_onnx
+from cimc.frontends.torch_check import check_agreement
+from cimc.ir.network import Network
+
+#: What can be imported from torch: a module (a ``GraphModule`` is one) or an exported program.
+TorchSource = nn.Module | ExportedProgram
+#: Operator set asked of torch's exporter.
+OPSET = 20
+
+
+def import_torch(
+    source: TorchSource,
+    example_inputs: Any = None,
+    *,
+    dynamic_shapes: Any = None,
+) -> Network:
+    """Import a torch network with its parameter names.
+
+    The module is copied, never changed.  The exported model is compared with the module on the
+    example inputs, so an export that changed the meaning is refused here.
+
+    Args:
+        source: Module in evaluation mode, ``torch.fx.GraphModule`` or exported program.
+        example_inputs: A tensor, or the positional arguments of a call; may be omitted for an
+            exported program that carries its own.
+        dynamic_shapes: As ``torch.export.export`` takes it; for modules only.
+
+    Raises:
+        UsageError: ``CIMC-M40``: example inputs are missing or not tensors.
+        ModelError: ``CIMC-M41`` in training mode, ``CIMC-M42`` torch cannot export it,
+            ``CIMC-M43`` the export gives other results than the module.
+    """
+    program = isinstance(source, ExportedProgram)
+    if dynamic_shapes is not None and program:
+        raise UsageError(
+            "CIMC-M40",
+            "an exported program has its dynamic shapes already",
+            hint="giving dynamic_shapes to torch.export.export",
+        )
+    arguments = _arguments(source, example_inputs)
+    if isinstance(source, nn.Module):
+        _refuse_training(source)
+        source = copy.deepcopy(source)
+        for parameter in source.parameters():
+            parameter.requires_grad_(False)
+    model = _export(source, arguments, dynamic_shapes)
+    network = import_onnx(model, kind="torch")
+    check_agreement(network, source, arguments)
+    return network
+
+
+def load_pt2(path: Path, *, trust_input: bool) -> Network:
+    """Import a ``.pt2`` file.
+
+    Args:
+        path: File written by ``torch.export.save``.
+        trust_input: The user vouches for the file: reading one unpickles objects, which runs
+            code the file contains.
+
+    Raises:
+        ModelError: ``CIMC-M44`` not trusted, ``CIMC-M45`` not readable.
+    """
+    if not trust_input:
+        raise ModelError(
+            "CIMC-M44",
+            "reading a .pt2 file unpickles objects: it can run any code the file contains",
+            where=str(path),
+            hint="--trust-input if you know where the file comes from, or exporting to ONNX",
+        )
+    try:
+        with _quiet():
+            program = torch.export.load(path)
+    except Exception as error:
+        raise ModelError(
+            "CIMC-M45", f"not a readable .pt2 file: {_first_line(error)}", where=str(path)
+        ) from error
+    return import_torch(program)
+
+
+def _arguments(source: TorchSource, given: Any) -> tuple[Any, ...]:
+    """Return the example inputs as positional arguments."""
+    if given is None and isinstance(source, ExportedProgram) and source.example_inputs:
+        positional, keywords = source.example_inputs
+        if not keywords:
+            return tuple(positional)
+    if isinstance(given, np.ndarray):
+        given = torch.from_numpy(given)
+    if isinstance(given, Tensor):
+        return (given,)
+    if isinstance(given, Sequence) and not isinstance(given, str) and given:
+        return tuple(torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in given)
+    if isinstance(given, Mapping):
+        raise UsageError(
+            "CIMC-M40",
+            "example inputs by name are not supported",
+            hint="a tuple of the module's positional arguments",
+        )
+    raise UsageError(
+        "CIMC-M40",
+        f"a torch network needs example inputs (got {type(given).__name__})",
+        hint="example_inputs=(x,) with tensors of the shapes the network is called with",
+    )
+
+
+def _refuse_training(module: nn.Module) -> None:
+    """Refuse a module of which a part is in training mode."""
+    for name, part in module.named_modules():
+        # A GraphModule's containers keep a flag nobody reads; layers are what behaves differently.
+        if part.training and (name == "" or not _is_container(part)):
+            what = f"module {name!r} ({type(part).__name__})" if name else "the module"
+            raise ModelError(
+                "CIMC-M41",
+                f"{what} is in training mode: dropout and batch statistics would be exported",
+                hint="module.eval() before compiling",
+            )
+
+
+def _is_container(module: nn.Module) -> bool:
+    return any(True for _ in module.children()) or type(module) is nn.Module
+
+
+def _export(source: TorchSource, arguments: tuple[Any, ...], dynamic_shapes: Any) -> Any:
+    """Return the ``onnx_ir.Model`` torch exports."""
+    try:
+        with _quiet(), torch.no_grad():
+            exported = torch.onnx.export(
+                source,
+                () if isinstance(source, ExportedProgram) else arguments,
+                dynamo=True,
+                optimize=False,
+                verbose=False,
+                opset_version=OPSET,
+                dynamic_shapes=dynamic_shapes,
+            )
+    except Exception as error:
+        raise ModelError(
+            "CIMC-M42",
+            f"torch cannot export the network: {_first_line(error)}",
+            where=type(source).__name__,
+            hint="torch.export.export(module, args) alone, whose message says more",
+        ) from error
+    if exported is None:
+        raise ModelError("CIMC-M42", "torch exported nothing", where=type(source).__name__)
+    return exported.model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's warnings and log lines to itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    """Return the cause an exporter's error ends with, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
