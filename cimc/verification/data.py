@@ -18,6 +18,8 @@ Array = npt.NDArray[Any]
 
 #: Name of the array that holds the right answers.
 LABELS = "labels"
+#: Kinds of types a kind of input is converted from; V: types of ml_dtypes (bfloat16).
+_CONVERTED = {"f": "buif", "V": "buif", "c": "buifc", "i": "bui", "u": "bui"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,7 @@ def _cast(array: Array, signal: Signal) -> Array:
         wanted = _extended(signal, array)
     if array.dtype == wanted:
         return array
-    kinds = array.dtype.kind + wanted.kind
-    if kinds not in ("ff", "uf", "if", "bf", "uu", "ii", "ui", "iu", "bu", "bi", "cc", "fc", "ic"):
+    if array.dtype.kind not in _CONVERTED.get(wanted.kind, ""):
         raise _wrong_type(array, signal)
     with np.errstate(over="ignore", invalid="ignore"):
         result = array.astype(wanted)
