@@ -10,11 +10,13 @@ MEAN = Estimate(confidence=0.95, quantile=None, bounded=True)
 
 def run(decider: Decider, values: list[float]) -> int:
     """Feed chips until it stops; return how many it took."""
-    for n, value in enumerate(values, 1):
+    used = 0
+    for value in values:
+        used += 1
         if decider.update(value):
             break
     decider.finish()
-    return n
+    return used
 
 
 @pytest.mark.parametrize(
