@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.frontends import onnx_attention, onnx_recurrent, onnx_resize
+from cimc.frontends import onnx_attention, onnx_elements, onnx_recurrent, onnx_resize
 from cimc.frontends.onnx_node import Importer
 
 #: Importers by (domain, operator type).
@@ -12,4 +12,5 @@ EXOTIC: Final[dict[tuple[str, str], Importer]] = {
     **onnx_recurrent.IMPORTERS,
     **onnx_attention.IMPORTERS,
     **onnx_resize.IMPORTERS,
+    **onnx_elements.IMPORTERS,
 }

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.ops import attention, linear_attention, recurrent, resize
+from cimc.ops import (
+    algebra,
+    attention,
+    bits,
+    linear_attention,
+    recurrent,
+    resize,
+    scatter,
+    selection,
+)
 from cimc.ops.operator import Operator
 
 #: Operators by name.
@@ -13,4 +22,8 @@ EXOTIC: Final[dict[str, Operator]] = {
     **attention.OPERATORS,
     **linear_attention.OPERATORS,
     **resize.OPERATORS,
+    **selection.OPERATORS,
+    **scatter.OPERATORS,
+    **algebra.OPERATORS,
+    **bits.OPERATORS,
 }
