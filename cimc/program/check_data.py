@@ -14,10 +14,9 @@ from cimc.errors import ProgramError
 from cimc.ir.network import Signal
 from cimc.program.check_layers import float_range
 from cimc.program.model import DeviceProgram
+from cimc.program.values import STORABLE
 from cimc.targets import Target
 
-#: Types of values that cannot be stored as a tensor.
-_NOT_TENSORS: Final = frozenset({"string", "sequence", "optional"})
 _STATES: Final = (1, 2, 3)
 
 
@@ -31,7 +30,7 @@ def check_vectors(program: DeviceProgram, target: Target) -> None:
     if program.golden is not None:
         golden = program.golden
         _check_values(golden.inputs, program.inputs, "golden input")
-        _check_names(golden.outputs, _tensors(program.outputs), "golden output")
+        _check_names(golden.outputs, program.outputs, "golden output")
         _check_known(golden.layers, readers, "golden layer")
     if program.calibration is not None:
         data = program.calibration
@@ -47,13 +46,12 @@ def check_vectors(program: DeviceProgram, target: Target) -> None:
     _check_faults(program, target)
 
 
-def _tensors(signals: Iterable[Signal]) -> set[str]:
-    return {s.name for s in signals if s.dtype not in _NOT_TENSORS}
-
-
-def _check_names(values: Mapping[str, Any], expected: set[str], what: str) -> None:
-    """There is exactly one value for each name."""
-    differ = sorted(values.keys() ^ expected)
+def _check_names(values: Mapping[str, Any], signals: Iterable[Signal], what: str) -> None:
+    """There is exactly one value for each signal; only those that are no tensors may miss."""
+    signals = tuple(signals)
+    names = {s.name for s in signals}
+    tensors = {s.name for s in signals if s.dtype in STORABLE}
+    differ = sorted((values.keys() - names) | (tensors - values.keys()))
     if differ:
         raise ProgramError("CIMC-P23", "is missing or unknown", where=f"{what} '{differ[0][:80]}'")
 
@@ -67,22 +65,23 @@ def _check_known(values: Mapping[str, Any], known: Iterable[str], what: str) -> 
 
 def _check_values(values: Mapping[str, Any], signals: tuple[Signal, ...], what: str) -> None:
     """The inputs are those of the program, of their type and number of axes."""
-    _check_names(values, _tensors(signals), what)
+    _check_names(values, signals, what)
     for signal in signals:
         value = values.get(signal.name)
         if value is None:
             continue
         where = f"{what} '{signal.name[:80]}'"
-        if _dtype(value) != signal.dtype:
+        if signal.dtype in STORABLE and _dtype(value) != signal.dtype:
             raise ProgramError("CIMC-P23", f"is {_dtype(value)}, not {signal.dtype}", where=where)
-        if signal.shape is not None and value.ndim != len(signal.shape):
+        axes = getattr(value, "ndim", None)
+        if signal.shape is not None and axes is not None and axes != len(signal.shape):
             raise ProgramError(
-                "CIMC-P23", f"has {value.ndim} axes, not {len(signal.shape)}", where=where
+                "CIMC-P23", f"has {axes} axes, not {len(signal.shape)}", where=where
             )
 
 
 def _dtype(value: Any) -> str:
-    return str(value.dtype).removeprefix("torch.")
+    return value.dtype.name if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _check_floats(tensor: Tensor, shape: tuple[int, ...] | None, where: str) -> None:

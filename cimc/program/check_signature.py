@@ -63,7 +63,10 @@ def check_attributes(
 
 
 def fits(value: Any, wanted: Any) -> bool:
-    """Tell whether plain data is of an annotated type; an integer is a float, no bool is."""
+    """Tell whether plain data is of an annotated type.
+
+    An integer may stand for a float, and 0 and 1 for a boolean, as in ONNX.
+    """
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if wanted is Any:
         return True
@@ -77,6 +80,8 @@ def fits(value: Any, wanted: Any) -> bool:
         return isinstance(value, list | tuple) and _items_fit(value, origin, arguments)
     if wanted is float:
         return type(value) in (float, int)
+    if wanted is bool:
+        return type(value) in (bool, int) and value in (0, 1)
     return isinstance(wanted, type) and type(value) is wanted
 
 

@@ -145,7 +145,7 @@ def layout(shapes: Mapping[str, tuple[str, tuple[int, ...]]]) -> dict[str, Entry
     """Return the place of each tensor, in file order, given element type and shape by name."""
     entries: dict[str, Entry] = {}
     position = 0
-    for name in sorted(shapes, key=lambda n: (-_RANK[shapes[n][0]], n.encode())):
+    for name in sorted(shapes, key=lambda n: (-_RANK[shapes[n][0]], n)):
         dtype, shape = shapes[name]
         size = item_size(dtype) * math.prod(shape)
         entries[name] = Entry(dtype, shape, position, position + size)
@@ -159,7 +159,10 @@ def encode_header(entries: Mapping[str, Entry]) -> bytes:
         name: {"dtype": e.dtype, "shape": e.shape, "data_offsets": (e.start, e.stop)}
         for name, e in entries.items()
     }
-    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    try:
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise ProgramError("CIMC-P26", "a name is not Unicode text") from error
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text
 

@@ -24,6 +24,7 @@ from cimc.program.model import (
     ProgramLayer,
     ProgramUse,
 )
+from cimc.program.values import to_array
 
 
 @dataclass(slots=True)
@@ -199,8 +200,7 @@ def _offset_columns(record: manifest.LayerRecord, tensors: Tensors) -> int:
 
 
 def _arrays(group: Mapping[str, Tensor]) -> dict[str, Any]:
-    # bfloat16 has no numpy type: check() refuses it by its type.
-    return {n: t if t.dtype == torch.bfloat16 else t.numpy() for n, t in group.items()}
+    return {name: to_array(tensor) for name, tensor in group.items()}
 
 
 def _golden(tensors: Mapping[str, Tensor] | None) -> Golden | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +21,7 @@ from cimc.program.model import (
     ProgramUse,
 )
 from cimc.program.size import cells_used
+from cimc.program.values import storable, to_tensor
 
 
 def program_tensors(program: DeviceProgram) -> dict[str, Source]:
@@ -36,8 +36,10 @@ def program_tensors(program: DeviceProgram) -> dict[str, Source]:
         tensors.update(_layer_tensors(layer))
         out.update(_plane_sources(layer))
     if program.faults is not None:
-        tensors[files.FAULT_CELLS] = _tensor(program.faults.cells)
-        tensors[files.FAULT_CONDUCTANCES] = _tensor(program.faults.conductance_us)
+        tensors[files.FAULT_CELLS] = to_tensor(program.faults.cells, where=files.FAULT_CELLS)
+        tensors[files.FAULT_CONDUCTANCES] = to_tensor(
+            program.faults.conductance_us, where=files.FAULT_CONDUCTANCES
+        )
     out.update({name: container.of_tensor(t, where=name) for name, t in tensors.items()})
     return out
 
@@ -45,8 +47,8 @@ def program_tensors(program: DeviceProgram) -> dict[str, Source]:
 def _layer_tensors(layer: ProgramLayer) -> dict[str, Tensor]:
     tensors = {
         "gain": layer.cells.gain,
-        "tiles": _tensor(layer.tiles),
-        "row_tiles": _tensor(layer.row_tiles),
+        "tiles": to_tensor(layer.tiles, where=layer.name),
+        "row_tiles": to_tensor(layer.row_tiles, where=layer.name),
     }
     if layer.cells.states_us is not None:
         tensors["states_us"] = layer.cells.states_us
@@ -85,8 +87,17 @@ def _packed(plane: Tensor, width: int) -> Source:
 
 
 def golden_tensors(golden: Golden) -> dict[str, Source]:
-    """Return the tensors of ``golden.safetensors``."""
-    return _sources({"input": golden.inputs, "output": golden.outputs, "layer": golden.layers})
+    """Return the tensors of ``golden.safetensors``.
+
+    Outputs that are no tensors (text, sequences) are left out: no tester could compare them.
+    """
+    outputs, layers = storable(golden.outputs), storable(golden.layers)
+    return _sources({"input": golden.inputs, "output": outputs, "layer": layers})
+
+
+def can_be_replayed(golden: Golden) -> bool:
+    """Tell whether all inputs are tensors, so that golden vectors are worth storing."""
+    return len(storable(golden.inputs)) == len(golden.inputs)
 
 
 def calibration_tensors(data: Calibration) -> dict[str, Source]:
@@ -99,21 +110,8 @@ def _sources(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
     for group, values in groups.items():
         for name, value in values.items():
             key = f"{group}/{name}"
-            out[key] = container.of_tensor(_tensor(value), where=key)
+            out[key] = container.of_tensor(to_tensor(value, where=key), where=key)
     return out
-
-
-def _tensor(value: Any) -> Tensor:
-    """Return an array as a tensor, sharing memory where it can."""
-    if isinstance(value, Tensor):
-        return value
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise ProgramError("CIMC-P26", f"element type {array.dtype} cannot be stored")
-    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    return torch.from_numpy(native if native.flags.writeable else native.copy()).reshape(
-        array.shape
-    )
 
 
 def manifest_data(program: DeviceProgram, blobs: Mapping[str, BlobRecord]) -> dict[str, Any]:

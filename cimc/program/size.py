@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from cimc.ir.layer import TILE_FIELDS, Encoding
 from cimc.program.model import ProgramLayer
 
 _ROWS = TILE_FIELDS.index("rows")
 _COLUMNS = TILE_FIELDS.index("columns")
-_ARRAY = TILE_FIELDS.index("array")
 
 
 def cells_per_weight(encoding: Encoding) -> int:
@@ -20,8 +22,14 @@ def extra_columns(encoding: Encoding) -> int:
     return 1 if encoding == "offset-column" else 0
 
 
+def tile_cells(layer: ProgramLayer) -> npt.NDArray[np.int64]:
+    """Return the cells of each tile of a layer, offset cells included: int64 ``(tiles,)``."""
+    tiles = layer.tiles.astype(np.int64)
+    width = tiles[:, _COLUMNS] * cells_per_weight(layer.encoding) + extra_columns(layer.encoding)
+    cells: npt.NDArray[np.int64] = tiles[:, _ROWS] * width
+    return cells
+
+
 def cells_used(layer: ProgramLayer) -> int:
     """Return the cells that hold weights (and offsets) of a layer [-]."""
-    tiles = layer.tiles.astype("int64")
-    width = tiles[:, _COLUMNS] * cells_per_weight(layer.encoding) + extra_columns(layer.encoding)
-    return int((tiles[:, _ROWS] * width).sum())
+    return int(tile_cells(layer).sum())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cimc.program import container, encode, files, manifest, yamltext
 from cimc.program.check import check
@@ -32,7 +33,7 @@ def write(program: DeviceProgram, path: str | Path) -> str:
     """
     with replaced_directory(Path(path)) as temporary:
         blobs = {files.PROGRAM: encode.program_tensors(program)}
-        if program.golden is not None:
+        if program.golden is not None and encode.can_be_replayed(program.golden):
             blobs[files.GOLDEN] = encode.golden_tensors(program.golden)
         if program.calibration is not None:
             blobs[files.CALIBRATION] = encode.calibration_tensors(program.calibration)
@@ -51,6 +52,11 @@ def manifest_text(program: DeviceProgram, records: dict[str, BlobRecord]) -> str
     """Return the content of ``program.yaml``."""
     data = encode.manifest_data(program, records)
     manifest.validated(data, where=files.MANIFEST)
+    return manifest_lines(data)
+
+
+def manifest_lines(data: Mapping[str, Any]) -> str:
+    """Return plain data as the text of a manifest."""
     lines = ["# Device program of cimc; docs/program-format.md describes it.  Not to be edited."]
     for key, value in data.items():
         lines += yamltext.block({key: value}, deep=_BLOCK_LEVELS.get(key, 1))

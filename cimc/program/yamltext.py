@@ -36,13 +36,21 @@ _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\
 
 
 def scalar(value: bool | float | str | None) -> str:
-    """Return one scalar as YAML text that every YAML 1.1 and 1.2 reader understands alike."""
+    """Return one scalar as YAML text that every YAML 1.1 and 1.2 reader understands alike.
+
+    Raises:
+        ProgramError: ``CIMC-P26``, it is something else, or no Unicode text.
+    """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int):
-        return str(value)
+        return int.__repr__(value)
     if isinstance(value, float):
         return _float(value)
+    if not isinstance(value, str):
+        raise ProgramError("CIMC-P26", f"{type(value).__name__} is not plain data: {value!r:.80}")
+    if any("\ud800" <= c <= "\udfff" for c in value):
+        raise ProgramError("CIMC-P26", f"not Unicode text: {value!r:.80}")
     if _PLAIN.fullmatch(value) and value.lower() not in _RESERVED:
         return value
     return '"' + "".join(map(_escape, value)) + '"'
@@ -53,7 +61,7 @@ def _float(value: float) -> str:
         return ".nan"
     if math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
-    text = repr(value)
+    text = float.__repr__(value)
     mantissa, e, exponent = text.partition("e")
     # YAML 1.1 takes 1e-05 for a text: it wants the point.
     return text if "." in mantissa else f"{mantissa}.0{e}{exponent}"
@@ -74,7 +82,7 @@ def flow(value: Any) -> str:
     """Return plain data as YAML on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{scalar(k)}: {flow(v)}" for k, v in value.items()) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
     return scalar(value)
 
@@ -89,7 +97,7 @@ def block(value: Mapping[str, Any], *, deep: int, indent: str = "") -> Iterator[
     """
     for key, item in value.items():
         head = f"{indent}{scalar(key)}:"
-        listed = isinstance(item, Sequence) and not isinstance(item, str)
+        listed = isinstance(item, list | tuple)
         if not item or deep == 0 or not (listed or isinstance(item, Mapping)):
             yield f"{head} {flow(item)}"
         elif isinstance(item, Mapping):

@@ -141,7 +141,9 @@ def mlp(
         )
         arrays += len(layers[name].tiles)
     operations = (
-        Operation("conv", "conv", ("%x", "#conv", "@bias"), {"kernel_shape": [3, 3]}, ("c",), "c0"),
+        Operation(
+            "conv", "conv", ("%x", "#conv", "@bias"), {"kernel_shape": [3, 3]}, ("c",), "c0"
+        ),
         Operation("relu", "relu", ("%c",), {}, ("r",)),
         Operation("flatten", "flatten", ("%r",), {"axis": 1}, ("f",)),
         Operation("fc1", "gemm", ("%f", "#fc1"), {"transB": 1, "alpha": 1.0}, ("g",), "Gemm_1"),
@@ -158,7 +160,7 @@ def mlp(
         target=device.plain(),
         arrays=arrays,
         provenance={"cimc": "0.1.0", "seed": 0, "pipeline": [{"name": "quantize", "levels": 8}]},
-        warnings=("a warning: with \"quotes\" and a\nline",),
+        warnings=('a warning: with "quotes" and a\nline',),
     )
     return with_extras(program) if extras else program
 
