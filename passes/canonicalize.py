@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
 from cimc.ir import rewrite
-from cimc.ir.batching import free_batch
+from cimc.ir.batching import free_batch, tried_dtypes
 from cimc.ir.network import Network, Stage
 from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
@@ -24,6 +25,7 @@ _NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 class Canonicalize(Pass):
     """Fold constants, BatchNorm and per-channel affine; remove identities and dead code.
 
+    0. A CastLike that does not change the element type goes.
     1. A node whose operands are all constants is computed now, unless the result is larger than
        ``max_constant_bytes`` or the operator is opaque.
     2. ``y = BatchNorm(Conv(x, w, b))``, with constant statistics, ``w`` and ``y`` read nowhere else,
@@ -55,6 +57,7 @@ class Canonicalize(Pass):
         """Return the network in canonical form."""
         graph, tensors = rewrite.copy(network.graph)
         names = dict(network.parameter_names)
+        _fix_casts(graph, tried_dtypes(network, context.seed))
         _remove_identities(graph)
         _fold_constants(graph, tensors, self.max_constant_bytes, names)
         if self.fold_batch_norm:
@@ -77,6 +80,19 @@ def _remove_identities(graph: Graph) -> None:
     for node in list(graph.nodes):
         if _NAMES.get(node.target) == "identity" and node.op == "call_function":
             node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+
+
+def _fix_casts(graph: Graph, dtypes: Mapping[str, torch.dtype]) -> None:
+    """Turn ``cast_like`` into ``identity`` or ``cast``: element types do not depend on values."""
+    for node in list(graph.nodes):
+        if node.op != "call_function" or _NAMES.get(node.target) != "cast_like":
+            continue
+        x, like = node.args[:2]
+        if x.name not in dtypes or like.name not in dtypes:
+            continue
+        if dtypes[x.name] == dtypes[like.name]:
+            node.replace_all_uses_with(x)
             graph.erase_node(node)
 
 

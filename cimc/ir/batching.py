@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from cimc.errors import CimcError
 from cimc.ir import rewrite
@@ -62,6 +62,35 @@ def free_batch(network: Network, data: Mapping[str, Array] | None, seed: int) ->
             batched=True,
         )
     return replace(network, batched=True)
+
+
+def tried_dtypes(network: Network, seed: int) -> dict[str, torch.dtype]:
+    """Return the element type of every tensor of the graph, from a run on made-up inputs.
+
+    Empty when no inputs are found that the network runs on.
+    """
+    found: dict[str, torch.dtype] = {}
+
+    def note(name: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            found[name] = value.dtype
+
+    def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
+        for operand, seen in zip(node.args, operands, strict=True):
+            if isinstance(operand, Node):
+                note(operand.name, seen)
+        note(node.name, value)
+        return value
+
+    for trial in trials():
+        try:
+            made = made_up(network.inputs, seed=seed, trial=trial)
+            interpret(network.graph, [_tensor(made[s.name]) for s in network.inputs], observe)
+        except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
+            found.clear()
+        else:
+            return found
+    return found
 
 
 def _common_size(signals: Sequence[Signal]) -> int | str | None:
