@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 import torch
-from onnx_ir.passes.common import ShapeInferencePass
 from torch.fx import Node
 
 from cimc.errors import ModelError
@@ -33,14 +32,7 @@ def import_onnx(source: OnnxSource, *, kind: str = "onnx") -> Network:
     Raises:
         ModelError: The model is broken, or a node cannot be compiled correctly; names the node.
     """
-    loaded = load(source)
-    _infer_types(loaded.model)
-    return _Import(loaded, kind).run()
-
-
-def _infer_types(model: ir.Model) -> None:
-    """Fill in element types and shapes; importers of old forms need ranks."""
-    ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    return _Import(load(source), kind).run()
 
 
 class _Import:
@@ -146,7 +138,8 @@ class _Import:
                 continue
             self.checked.add(value)
             name = _name(value)
-            count = non_finite(to_torch(value.const_value, f"initializer {name!r}"))
+            constant = self.builder.value(self._value(value))
+            count = 0 if constant is None else non_finite(constant)
             if count:
                 raise ModelError(
                     "CIMC-M11",

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 from onnx_ir import external_data
-from onnx_ir.passes.common import InlinePass
 
 from cimc.errors import ModelError, UsageError
 from cimc.frontends.onnx_oracle import Oracle
-from cimc.frontends.onnx_structure import check_structure
+from cimc.frontends.onnx_structure import check_structure, first_line
+from cimc.frontends.onnx_types import infer_types
 
 #: Whatever can be imported as an ONNX model.
 OnnxSource = str | Path | bytes | onnx.ModelProto | ir.Model
@@ -64,7 +65,7 @@ def load(source: OnnxSource) -> LoadedModel:
         return _load_ir(source)
     raise UsageError(
         "CIMC-U29",
-        f"a model must be a path, bytes, ModelProto or onnx_ir.Model (got {type(source).__name__})",
+        f"a model is a path, bytes, ModelProto or onnx_ir.Model (got {type(source).__name__})",
     )
 
 
@@ -85,13 +86,13 @@ def _load_file(path: Path) -> LoadedModel:
     external_data.set_base_dir(model.graph, str(path.parent.resolve()))
     for location in _external_files(model):
         _add_file(digest, path.parent / location, location)
-    return LoadedModel(_inlined(model), str(path), digest.hexdigest(), Oracle(path.resolve()))
+    return LoadedModel(model, str(path), digest.hexdigest(), Oracle(path.resolve()))
 
 
 def _load_proto(proto: onnx.ModelProto, data: bytes | None) -> LoadedModel:
     check_structure(proto, None)
     data = proto.SerializeToString(deterministic=True) if data is None else data
-    model = _inlined(_deserialize(proto))
+    model = _deserialize(proto)
     return LoadedModel(model, "", hashlib.sha256(data).hexdigest(), Oracle(data))
 
 
@@ -132,24 +133,23 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
 
 
 def _deserialize(proto: onnx.ModelProto) -> ir.Model:
+    """Return the model with local functions inlined and types inferred."""
+    if proto.functions:
+        try:
+            proto = onnx.inliner.inline_local_functions(proto, convert_version=True)
+        except Exception as error:
+            raise ModelError(
+                "CIMC-M18", f"local functions cannot be inlined: {first_line(error)}"
+            ) from error
+    infer_types(proto)
     try:
-        return ir.serde.deserialize_model(proto)
+        model = ir.serde.deserialize_model(proto)
     except Exception as error:
-        raise ModelError(
-            "CIMC-M03", f"the graph is not valid: {str(error).splitlines()[0]}"
-        ) from error
-
-
-def _inlined(model: ir.Model) -> ir.Model:
-    """Return the model with its local functions inlined."""
-    if not model.functions:
-        return model
-    try:
-        return InlinePass()(model).model
-    except Exception as error:
-        raise ModelError(
-            "CIMC-M18", f"local functions cannot be inlined: {str(error).splitlines()[0]}"
-        ) from error
+        raise ModelError("CIMC-M03", f"the graph is not valid: {first_line(error)}") from error
+    if model.functions:
+        names = ", ".join(sorted(function.name for function in model.functions.values()))
+        raise ModelError("CIMC-M18", f"local functions cannot be inlined: {names}")
+    return model
 
 
 def _initializers(model: ir.Model) -> list[ir.Value]:
