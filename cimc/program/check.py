@@ -39,6 +39,7 @@ def _target(data: Mapping[str, Any]) -> Target:
     try:
         return Target.from_plain(dict(data), name="target")
     except TargetError as error:
+        problems = [line.strip() for line in error.message.splitlines()]
         raise ProgramError(
-            "CIMC-P12", f"the target is not valid: {error.message}", where="target"
+            "CIMC-P12", f"the target is not valid: {'; '.join(problems)[:500]}", where="target"
         ) from error
