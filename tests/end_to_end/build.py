@@ -30,7 +30,7 @@ def model(
     weights: Mapping[str, Array],
     opset: int = OPSET,
 ) -> onnx.ModelProto:
-    """Return a model with float inputs, and float outputs of any shape."""
+    """Return a model with float inputs and outputs; shapes of outputs are inferred."""
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         list(nodes),
@@ -39,7 +39,9 @@ def model(
         [info(name, FLOAT, None) for name in outputs],
         [numpy_helper.from_array(value, name) for name, value in weights.items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    opsets = [helper.make_opsetid("", opset)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    return onnx.shape_inference.infer_shapes(made)
 
 
 def normal(*shape: int, seed: int = 0) -> Array:
