@@ -8,11 +8,16 @@ from cimc.ops import (
     algebra,
     attention,
     bits,
+    folding,
     linear_attention,
+    loss,
+    quantization,
     recurrent,
     resize,
+    sampling,
     scatter,
     selection,
+    signal,
 )
 from cimc.ops.operator import Operator
 
@@ -26,4 +31,9 @@ EXOTIC: Final[dict[str, Operator]] = {
     **scatter.OPERATORS,
     **algebra.OPERATORS,
     **bits.OPERATORS,
+    **sampling.OPERATORS,
+    **folding.OPERATORS,
+    **signal.OPERATORS,
+    **quantization.OPERATORS,
+    **loss.OPERATORS,
 }
