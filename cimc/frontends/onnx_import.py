@@ -76,10 +76,8 @@ class _Import:
                 f"the model imports no version of the domain {domain!r}",
                 where=f"node {label} ({node.op_type})",
             )
-        importer = IMPORTERS.get((domain, node.op_type))
+        importer = IMPORTERS.get((domain, node.op_type), _no_importer)
         try:
-            if importer is None:
-                raise Declined("no native operator")
             self._require_native_types(node)
             if node.op_type in _WEIGHTED:
                 self._require_finite(node)
@@ -121,7 +119,17 @@ class _Import:
 
     def _initializer(self, value: ir.Value, tensor: ir.TensorProtocol) -> Node:
         name = _name(value)
+        if tensor.dtype not in NATIVE:
+            return self._held_by_onnxruntime(value, tensor)
         return self.builder.parameter(name, to_torch(tensor, f"initializer {name!r}"))
+
+    def _held_by_onnxruntime(self, value: ir.Value, tensor: ir.TensorProtocol) -> Node:
+        """Return a constant torch has no type for (strings, 8-bit floats), made by an operator."""
+        made = ir.Value(name=value.name, type=ir.TensorType(tensor.dtype), shape=value.shape)
+        inner = ir.serde.deserialize_tensor(ir.serde.serialize_tensor(tensor))
+        node = ir.Node("", "Constant", [], [ir.AttrTensor("value", inner)], outputs=[made])
+        result = self._opaque(node, f"a constant of {dtype_name(tensor.dtype)}")
+        return result[0] if isinstance(result, tuple) else result  # type: ignore[return-value]
 
     def _require_native_types(self, node: ir.Node) -> None:
         """Decline nodes that touch values torch does not hold."""
@@ -134,19 +142,22 @@ class _Import:
     def _require_finite(self, node: ir.Node) -> None:
         """Refuse NaN and infinite weights: a cell has no conductance for them."""
         for value in filter(None, node.inputs):
-            if value in self.checked or not value.is_initializer() or value.const_value is None:
+            if value in self.checked:
                 continue
             self.checked.add(value)
-            name = _name(value)
             constant = self.builder.value(self._value(value))
             count = 0 if constant is None else non_finite(constant)
             if count:
                 raise ModelError(
                     "CIMC-M11",
-                    f"weight {name!r} has {count} values that are NaN or infinite",
+                    f"weight {_name(value)!r} has {count} values that are NaN or infinite",
                     where=f"node {self.builder.source} ({node.op_type})",
                     hint="training the model again, or loading an earlier checkpoint",
                 )
+
+
+def _no_importer(view: NodeView) -> Result:
+    raise Declined("no native operator")
 
 
 def _name(value: ir.Value) -> str:

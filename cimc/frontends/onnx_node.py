@@ -148,7 +148,7 @@ class NodeView:
 
     # -- results ---------------------------------------------------------------------------
 
-    def constant(self, value: Tensor | list[int] | int | float, hint: str = "constant") -> Node:
+    def constant(self, value: Tensor | list[int] | float, hint: str = "constant") -> Node:
         """Add a constant; integers become int64."""
         if not isinstance(value, Tensor):
             value = torch.tensor(

@@ -22,6 +22,12 @@ def check_structure(proto: onnx.ModelProto, path: Path | None) -> None:
     """
     _check_external(proto, path)
     _check_values(proto.graph)
+    for sparse in proto.graph.sparse_initializer:
+        raise ModelError(
+            "CIMC-M15",
+            f"the initializer {sparse.values.name!r} is sparse",
+            hint="storing it as a dense tensor",
+        )
     try:
         onnx.checker.check_model(skeleton(proto))
     except ValidationError as error:

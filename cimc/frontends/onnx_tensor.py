@@ -35,6 +35,9 @@ NATIVE = frozenset(
     }
 )
 
+#: Elements looked at in one go [-].
+_CHUNK = 1 << 22
+
 
 def to_torch(tensor: ir.TensorProtocol, where: str) -> Tensor:
     """Return the values of an ONNX tensor, sharing memory where they lie in a mapped file.
@@ -59,7 +62,7 @@ def to_torch(tensor: ir.TensorProtocol, where: str) -> Tensor:
             "CIMC-M02",
             f"the data of a constant cannot be read: {str(error).splitlines()[0]}",
             where=where,
-            hint="keeping the external data file beside the model, complete and in the same folder",
+            hint="keeping the external data file, complete, in the folder of the model",
         ) from error
     return from_numpy(np.asarray(array))
 
@@ -86,4 +89,5 @@ def non_finite(values: Tensor) -> int:
     if bool(torch.isfinite(values.sum(dtype=torch.promote_types(values.dtype, torch.float32)))):
         return 0
     flat = values.reshape(-1)
-    return sum(int((~torch.isfinite(part)).sum()) for part in flat.split(1 << 22))
+    parts = (flat[k : k + _CHUNK] for k in range(0, flat.numel(), _CHUNK))
+    return sum(part.numel() - int(torch.isfinite(part).sum()) for part in parts)

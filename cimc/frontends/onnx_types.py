@@ -50,7 +50,7 @@ def infer_types(proto: onnx.ModelProto) -> None:
     """
     try:
         found = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph
-    except Exception:  # noqa: BLE001 - inference is a help: without it fewer nodes are native
+    except Exception:
         return
     inferred = {value.name: value for value in found.value_info}
     for value in proto.graph.value_info:

@@ -128,8 +128,9 @@ def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:
             hint="onnx.shape_inference on the model, or writing the type into its value_info",
         )
     ir.serde.serialize_type_into(info.type, value.type)
-    if value.shape is not None and isinstance(value.type, ir.TensorType):
-        # The rank helps onnxruntime to infer subgraphs; sizes may differ from run to run.
+    if value.shape is not None and len(value.shape) > 1 and isinstance(value.type, ir.TensorType):
+        # The rank helps onnxruntime to infer subgraphs; sizes may differ from run to run.  Lists
+        # of sizes and the like are left alone: an axis of unknown size is read as an empty list.
         info.type.tensor_type.shape.SetInParent()
         for _ in value.shape:
             info.type.tensor_type.shape.dim.add()

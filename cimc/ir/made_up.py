@@ -11,7 +11,7 @@ from cimc.errors import ModelError
 from cimc.ir.network import Array, Signal
 
 #: Sizes tried for dynamic axes other than the first when inputs are made up.
-_TRIAL_SIZES = (1, 32, 16, 48, 64, 224, 320)
+_TRIAL_SIZES = (32, 64, 1, 16, 48, 224, 320)
 
 
 def made_up(

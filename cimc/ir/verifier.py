@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.fx import Node
 
 from cimc.ir import rewrite
@@ -51,9 +50,39 @@ def attributes_belong_to_the_operator(network: Network) -> Iterator[str]:
     for node in _calls(network):
         if node.target is operator.getitem:
             continue
-        known = _attributes(node.target)  # type: ignore[arg-type]
+        known = _attributes(node.target)
         yield from (f"{node.name}.{k}" for k in node.kwargs if k not in known)
         yield from (f"{node.name}.{k}" for k, v in node.kwargs.items() if not _literal(v))
+
+
+def operands_fit_the_operator(network: Network) -> Iterator[str]:
+    """An operator gets as many operands as it takes, and the attributes it cannot do without."""
+    for node in _calls(network):
+        if node.target is operator.getitem or not callable(node.target):
+            continue
+        try:
+            inspect.signature(node.target).bind(*node.args, **node.kwargs)
+        except TypeError as error:
+            yield f"{node.name}: {error}"
+
+
+def constants_are_in_the_graph_module(network: Network) -> Iterator[str]:
+    """Every constant read is a tensor of the graph module."""
+    tensors = rewrite.attributes(network.graph)
+    for node in network.graph.graph.nodes:
+        if node.op == "get_attr" and node.target not in tensors:
+            yield f"{node.name} ({node.target})"
+
+
+def names_are_unique(network: Network) -> Iterator[str]:
+    """No two inputs, no two outputs and no two nodes share a name."""
+    nodes = [node.name for node in network.graph.graph.nodes]
+    for names in (
+        nodes,
+        [signal.name for signal in network.inputs],
+        [signal.name for signal in network.outputs],
+    ):
+        yield from sorted({name for name in names if names.count(name) > 1})
 
 
 def _literal(value: Any) -> bool:
@@ -85,7 +114,8 @@ def layers_are_read_where_they_say(network: Network) -> Iterator[str]:
     for layer in network.layers.values():
         for use in layer.uses:
             node = nodes.get(use.node)
-            operand = None if node is None or len(node.args) <= use.operand else node.args[use.operand]
+            operands = () if node is None else node.args
+            operand = operands[use.operand] if use.operand < len(operands) else None
             if not rewrite.is_constant(operand) or operand.target != layer.weight:  # type: ignore[union-attr]
                 yield f"{layer.name}: {use.node}.{use.operand}"
 
@@ -138,7 +168,7 @@ def tiles_cover_each_matrix_once(network: Network) -> Iterator[str]:
 def _covers(layer: CrossbarLayer, table: Any) -> bool:
     """Tell whether rectangles tile the matrices: disjoint inside a grid, and of the right area."""
     g, r, c = layer.geometry.shape
-    group, row, rows, column, columns = table[:, 0], *table[:, 2:6].T
+    group, row, rows, column, columns = (table[:, k] for k in (0, 2, 3, 4, 5))
     inside = (group >= 0) & (group < g) & (row >= 0) & (rows > 0) & (row + rows <= r)
     inside &= (column >= 0) & (columns > 0) & (column + columns <= c)
     if not inside.all() or int((rows * columns).sum()) != g * r * c:
@@ -197,12 +227,14 @@ def layers_have_cells(network: Network) -> Iterator[str]:
             yield f"{name}: gain"
 
 
-
 RULES: dict[Stage, tuple[Rule, ...]] = {
     Stage.IMPORTED: (
         only_operators_of_the_table_are_called,
         attributes_belong_to_the_operator,
         operands_are_values,
+        operands_fit_the_operator,
+        constants_are_in_the_graph_module,
+        names_are_unique,
         signals_match_the_graph,
     ),
     Stage.PARTITIONED: (layers_are_read_where_they_say, weights_have_the_size_of_their_geometry),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Final
 
@@ -53,7 +54,7 @@ def mod(a: Tensor, b: Tensor, *, fmod: bool = False) -> Tensor:
     return pairwise(a, b, torch.remainder, np.mod)
 
 
-def pow(a: Tensor, b: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def pow(a: Tensor, b: Tensor) -> Tensor:
     """Return ``a ** b`` in the element type of ``a``; the exponent may have another type.
 
     An integer base with a fractional or negative exponent is computed in float64 and truncated.
@@ -68,7 +69,7 @@ def pow(a: Tensor, b: Tensor) -> Tensor:  # noqa: A001 - the name of the operato
     return torch.pow(a.long(), b.long()).to(a.dtype)
 
 
-def sum(*tensors: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def sum(*tensors: Tensor) -> Tensor:
     """Return the sum of one or more tensors."""
     return _fold(add, tensors)
 
@@ -78,12 +79,12 @@ def mean(*tensors: Tensor) -> Tensor:
     return _fold(add, tensors) / len(tensors)
 
 
-def max(*tensors: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def max(*tensors: Tensor) -> Tensor:
     """Return the element-wise maximum of one or more tensors; NaN wins."""
     return _fold(_maximum, tensors)
 
 
-def min(*tensors: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def min(*tensors: Tensor) -> Tensor:
     """Return the element-wise minimum of one or more tensors; NaN wins."""
     return _fold(_minimum, tensors)
 
@@ -96,13 +97,13 @@ def _minimum(a: Tensor, b: Tensor) -> Tensor:
     return pairwise(a, b, torch.minimum, np.minimum)
 
 
-def _fold(function: object, tensors: tuple[Tensor, ...]) -> Tensor:
+def _fold(function: Callable[[Tensor, Tensor], Tensor], tensors: tuple[Tensor, ...]) -> Tensor:
     if not tensors:
         raise ModelError("CIMC-M19", "needs at least one tensor")
-    return reduce(function, tensors)  # type: ignore[arg-type]
+    return reduce(function, tensors)
 
 
-def clip(x: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:  # noqa: A002
+def clip(x: Tensor, min: Tensor | None = None, max: Tensor | None = None) -> Tensor:
     """Limit x to ``[min, max]``; where min exceeds max the result is max.
 
     Args:

@@ -76,7 +76,8 @@ def unsqueeze(x: Tensor, axes: Tensor) -> Tensor:
 
 def expand(x: Tensor, shape: Tensor) -> Tensor:
     """Broadcast x with a shape, int64; where the shape has 1, x keeps its size."""
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(ints(shape))))
+    wanted = torch.broadcast_shapes(x.shape, tuple(ints(shape)))  # type: ignore[no-untyped-call]
+    return x.expand(wanted)
 
 
 def tile(x: Tensor, repeats: Tensor) -> Tensor:

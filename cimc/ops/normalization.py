@@ -88,7 +88,7 @@ def layer_normalization_statistics(
         epsilon: See there.
 
     Returns:
-        The result; mean and inverse standard deviation, sizes 1 from ``axis`` on, at least float32.
+        The result; mean and inverse deviation, sizes 1 from ``axis`` on, at least float32.
     """
     (first,) = normalize([axis], x.ndim)
     unit, mean, inverse = _standardized(x, tuple(range(first, x.ndim)), epsilon)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,8 +15,12 @@ from cimc.errors import ModelError
 from cimc.ops.operator import Operator
 from cimc.ops.window import Window, pad_axes, window
 
-_MAX = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
-_AVERAGE = {1: F.avg_pool1d, 2: F.avg_pool2d, 3: F.avg_pool3d}
+_MAX: Final[dict[int, Callable[..., Any]]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_AVERAGE: Final[dict[int, Callable[..., Tensor]]] = {
+    1: F.avg_pool1d,
+    2: F.avg_pool2d,
+    3: F.avg_pool3d,
+}
 
 
 def max_pool(
@@ -52,7 +56,7 @@ def max_pool(
         strides=strides,
     )
     padded = _overhang(x, w, ceil_mode, _lowest(x.dtype))
-    function = _pool(_MAX, len(w.kernel))
+    function: Callable[..., Tensor] = _pool(_MAX, len(w.kernel))
     return function(padded, w.kernel, w.strides, 0, w.dilations)
 
 
@@ -191,7 +195,7 @@ def _spatial(x: Tensor) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
-def _pool(table: dict[int, object], axes: int) -> object:
+def _pool(table: dict[int, Callable[..., Any]], axes: int) -> Callable[..., Any]:
     if axes not in table:
         raise ModelError("CIMC-M19", f"pooling over {axes} spatial axes")
     return table[axes]
@@ -239,13 +243,13 @@ def _window_sum(x: Tensor, w: Window) -> Tensor:
         return _AVERAGE[len(w.kernel)](x, w.kernel, w.strides) * taps
     y: Tensor | None = None
     for tap in itertools.product(*map(range, w.kernel)):
-        index = tuple(
+        index: tuple[slice, ...] = tuple(
             slice(t * d, t * d + size - reach + 1, s)
             for t, d, size, reach, s in zip(
                 tap, w.dilations, x.shape[2:], w.reach, w.strides, strict=True
             )
         )
-        part = x[(..., *index)]
+        part = x[(slice(None), slice(None), *index)]
         y = part if y is None else y + part
     if y is None:
         raise ModelError("CIMC-M19", "pooling over no axes")

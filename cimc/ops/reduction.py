@@ -10,13 +10,19 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cimc.errors import ModelError
+from cimc.ops.arithmetic import div, mul
+from cimc.ops.dtypes import WIDER
 from cimc.ops.numeric import in_float
 from cimc.ops.operator import Operator
+from cimc.ops.unary import abs as magnitude
 
+#: Flips the order of the two halves of uint64 seen as int64, which makes it that of int64.
+_SIGN = torch.iinfo(torch.int64).min
 #: Reduces the given axes (never empty) and keeps them with size 1.
 _Kernel = Callable[[Tensor, tuple[int, ...]], Tensor]
 
@@ -65,6 +71,12 @@ def _prod(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 def _extreme(x: Tensor, axes: tuple[int, ...], largest: bool) -> Tensor:
     if not axes:
         return x
+    if x.dtype in WIDER:
+        array = x.cpu().numpy()
+        limit = np.iinfo(array.dtype).min if largest else np.iinfo(array.dtype).max
+        ufunc = np.maximum if largest else np.minimum
+        value = ufunc.reduce(array, axis=axes, keepdims=True, initial=limit)
+        return torch.from_numpy(np.asarray(value)).to(x.device)
     if any(x.shape[a] == 0 for a in axes):
         shape = [1 if a in axes else n for a, n in enumerate(x.shape)]
         return torch.full(shape, _bound(x.dtype, largest), dtype=x.dtype, device=x.device)
@@ -87,7 +99,7 @@ def _mean(x: Tensor, axes: tuple[int, ...]) -> Tensor:
         return torch.mean(x, axes, keepdim=True) if axes else x
     if count == 0:
         raise ModelError("CIMC-M19", "the mean of no integers")
-    return torch.div(_sum(x, axes), count, rounding_mode="trunc")
+    return div(_sum(x, axes), torch.tensor(count, dtype=x.dtype, device=x.device))
 
 
 def _log_sum_exp(x: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -157,7 +169,7 @@ def reduce_l1(
     noop_with_empty_axes: bool = False,
 ) -> Tensor:
     """Return the sum of magnitudes."""
-    return _reduce(torch.abs(x), axes, keepdims, noop_with_empty_axes, _sum)
+    return _reduce(magnitude(x), axes, keepdims, noop_with_empty_axes, _sum)
 
 
 def reduce_l2(
@@ -168,7 +180,7 @@ def reduce_l2(
     noop_with_empty_axes: bool = False,
 ) -> Tensor:
     """Return the square root of the sum of squares."""
-    squares = _reduce(x * x, axes, keepdims, noop_with_empty_axes, _sum)
+    squares = _reduce(mul(x, x), axes, keepdims, noop_with_empty_axes, _sum)
     return in_float(squares, torch.sqrt)
 
 
@@ -202,7 +214,7 @@ def reduce_sum_square(
     noop_with_empty_axes: bool = False,
 ) -> Tensor:
     """Return the sum of squares."""
-    return _reduce(x * x, axes, keepdims, noop_with_empty_axes, _sum)
+    return _reduce(mul(x, x), axes, keepdims, noop_with_empty_axes, _sum)
 
 
 def arg_max(
@@ -222,6 +234,8 @@ def arg_min(
 def _place(
     x: Tensor, axis: int, keepdims: bool, last: bool, function: Callable[..., Tensor]
 ) -> Tensor:
+    if x.dtype in WIDER:
+        x = x.long() if x.dtype != torch.uint64 else x.view(torch.int64) ^ _SIGN
     if not last:
         return function(x, dim=axis, keepdim=keepdims)
     index = function(torch.flip(x, [axis]), dim=axis, keepdim=keepdims)

@@ -16,7 +16,7 @@ def identity(x: Tensor) -> Tensor:
     return x
 
 
-def abs(x: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def abs(x: Tensor) -> Tensor:
     """Return the magnitude."""
     return x if x.dtype in WIDER else torch.abs(x)
 
@@ -41,7 +41,7 @@ def floor(x: Tensor) -> Tensor:
     return torch.floor(x)
 
 
-def round(x: Tensor) -> Tensor:  # noqa: A001 - the name of the operator
+def round(x: Tensor) -> Tensor:
     """Round to the nearest integer, halves to the even one."""
     return torch.round(x)
 

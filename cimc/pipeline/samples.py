@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cimc.errors import CimcError
+from cimc.errors import CimcError, InternalError
 from cimc.ir.interpreter import interpret
 from cimc.ir.made_up import made_up, trials
 from cimc.ir.network import Array, Network
@@ -46,17 +46,36 @@ def calibration(
 
 
 def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None:
-    """Return inputs that the original model runs on; None when none can be made up."""
+    """Return inputs that the original model runs on; None when none can be made up.
+
+    Raises:
+        InternalError: CIMC-I08, onnxruntime runs the model on inputs on which the imported network fails.
+    """
     if data is not None:
         few = subset(data, TRIAL_SAMPLES)
         first = split(few, network.inputs, batched=True, batch=TRIAL_SAMPLES)[0]
         return Trial(first, network.source.oracle(first))
+    failure = ""
     for number in trials():
         try:
             made = made_up(network.inputs, seed=seed, trial=number, samples=TRIAL_SAMPLES)
-            return Trial(made, network.source.oracle(made))
+            expected = network.source.oracle(made)
         except CimcError:
             continue
+        if any(isinstance(v, np.ndarray) and not v.size for v in expected.values()):
+            continue  # too small for what is inside; nothing could be compared
+        try:
+            run_graph(network, made)
+        except (CimcError, RuntimeError, ValueError, IndexError, TypeError) as e:
+            failure = str(e).splitlines()[0]
+            continue
+        return Trial(made, expected)
+    if failure:
+        raise InternalError(
+            "CIMC-I08",
+            f"onnxruntime runs the model, the imported network fails: {failure}",
+            hint="giving real inputs with --data; if that fails too, reporting the model",
+        )
     return None
 
 
