@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -82,7 +83,7 @@ def names_are_unique(network: Network) -> Iterator[str]:
         [signal.name for signal in network.inputs],
         [signal.name for signal in network.outputs],
     ):
-        yield from sorted({name for name in names if names.count(name) > 1})
+        yield from sorted(name for name, count in Counter(names).items() if count > 1)
 
 
 def _literal(value: Any) -> bool:
