@@ -16,14 +16,19 @@ from cimc.ir.network import Array
 #: different order through a deep network.
 TOLERANCE = 1e-4
 
+#: Differences are taken relative to at least this much: onnxruntime computes sigmoid, tanh and exp by
+#: approximations good to about 1e-7 absolute, which says nothing of outputs that are all near zero.
+SMALLEST_SCALE = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How near one set of outputs is to another.
 
     Attributes:
-        relative: Largest ``max|got - expected| / max|expected|`` over the outputs; NaN and infinities must
-            be in the same places, or it is infinite.  0 when there is nothing to compare.
+        relative: Largest ``max|got - expected| / max(max|expected|, SMALLEST_SCALE)`` over the
+            outputs; NaN and infinities must be in the same places, or it is infinite.  0 when
+            there is nothing to compare.
         snr_db: Signal-to-noise ratio over all floating-point outputs [dB]; infinite when equal.
         mismatches: Share of unequal elements of outputs that are not floating point.
     """
@@ -92,7 +97,7 @@ def _relative(value: Any, reference: Array) -> float:
     scale = np.abs(want[finite]).max()
     if math.isnan(difference):
         return math.inf
-    return float(difference / scale) if scale > 0 else float(difference)
+    return float(difference / max(scale, SMALLEST_SCALE))
 
 
 def require(agreement: Agreement, *, code: str, what: str) -> None:

@@ -6,8 +6,6 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.fx import Node
 
 from cimc.errors import InternalError
@@ -93,20 +91,23 @@ class _References:
 
 
 def _operation(node: Node, references: _References) -> Operation:
-    outputs: tuple[str, ...] = (node.name,)
-    picked = [u.args[1] for u in node.users if u.target is operator.getitem]
     spec = OPERATORS[_NAMES[node.target]]
-    if picked or spec.outputs is None or spec.outputs > 1:
-        count = spec.outputs or max([int(i) for i in picked], default=-1) + 1  # type: ignore[arg-type]
-        outputs = tuple(f"{node.name}.{i}" for i in range(count))
     return Operation(
         name=node.name,
         op=spec.name,
         inputs=tuple(references.operand(node, i) for i in range(len(node.args))),
         attributes={k: _literal(v) for k, v in node.kwargs.items()},
-        outputs=outputs,
+        outputs=_outputs(node, spec.outputs),
         source=str(node.meta.get("source", "")),
     )
+
+
+def _outputs(node: Node, count: int | None) -> tuple[str, ...]:
+    """Return the names of the values a node defines: its own, or one for each of several."""
+    picked = [int(u.args[1]) for u in node.users if u.target is operator.getitem]  # type: ignore[arg-type]
+    if not picked and (count in (None, 1) or len(node.users) > 0):
+        return (node.name,)
+    return tuple(f"{node.name}.{i}" for i in range(count or max(picked) + 1))
 
 
 def _literal(value: Any) -> Any:
@@ -128,15 +129,3 @@ def _layer(layer: CrossbarLayer, network: Network) -> ProgramLayer:
         row_tiles=layer.row_tiles,
         uses=tuple(ProgramUse(u.node, u.operand, u.dac, u.adc) for u in layer.uses),
     )
-
-
-def digital_weights(program: DeviceProgram) -> int:
-    """Return how many floating-point constants stay digital."""
-    return sum(
-        t.numel() for t in program.constants.values() if torch.is_floating_point(t) and t.ndim > 1
-    )
-
-
-def is_floating(value: Tensor) -> bool:
-    """Tell whether a tensor holds floating-point numbers."""
-    return bool(torch.is_floating_point(value))
