@@ -184,4 +184,5 @@ def _shape(value: ir.Value) -> tuple[int | str, ...] | None:
 
 def _axes(shape: ir.Shape) -> Iterator[int | str]:
     for axis in shape:
-        yield axis if isinstance(axis, int) else str(axis.value or "")
+        known = isinstance(axis, int) and axis >= 0  # some exporters write -1 for a dynamic axis
+        yield axis if known else str(getattr(axis, "value", "") or "")
