@@ -19,6 +19,7 @@ from cimc.ir.network import Network, Stage
 from cimc.ir.paired_walk import Step, live_bytes, paired_walk
 from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
+from cimc.quantizers.curvature import Curvature
 from cimc.quantizers.layer import LayerQuantizer
 from cimc.verification.batches import split, subset
 
@@ -115,7 +116,7 @@ class _Calibrated:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     graph: Graph = field(default_factory=Graph)
     corrections: dict[str, Tensor] = field(default_factory=dict)
-    shared: dict[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Curvature] = field(default_factory=dict)
 
     def run(self) -> Network:
         self.graph, self.tensors = rewrite.copy(self.network.graph)
@@ -154,18 +155,17 @@ class _Calibrated:
             if use.node == node.name
         ]
 
-    def _vectors(
+    def _curvature(
         self,
         layer: CrossbarLayer,
         use: Use,
         node: Node,
         runs: Sequence[tuple[Any, ...]],
         results: Sequence[Any],
-    ) -> Tensor:
-        """Return the curvature: mean outer product of the inputs, ``(groups, rows, rows)``."""
+    ) -> Curvature:
+        """Return how the inputs of a layer vary: around their mean where the mean is corrected."""
         most = max(1, self.options.vectors // len(runs))
-        total = torch.zeros(1)
-        count = 0
+        found = Curvature(layer.geometry.groups, layer.geometry.rows)
         for number, (operands, value) in enumerate(zip(runs, results, strict=True)):
             x = input_vectors(
                 node,
@@ -175,22 +175,22 @@ class _Calibrated:
                 layer.geometry,
                 most,
                 self.context.seed + number,
-            ).float()
-            total = total + torch.einsum("ngr,ngs->grs", x, x)
-            count += len(x)
-        return total / max(1, count)
+            )
+            found.add(x.float())
+        found.centered = self.options.correct_means and channel_axis(node, use.operand) is not None
+        return found
 
-    def _shared_curvature(self, runs: list[list[Tensor]]) -> dict[str, Tensor]:
+    def _shared_curvature(self, runs: list[list[Tensor]]) -> dict[str, Curvature]:
         """Return the curvature of layers read in several places, summed over them (float inputs)."""
         shared = {n: layer for n, layer in self.layers.items() if len(layer.uses) > 1}
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, Curvature] = {}
         places = {(u.node, n): u for n, layer in shared.items() for u in layer.uses}
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
             for (name, layer), use in places.items():
                 if name == node.name:
-                    h = self._vectors(shared[layer], use, node, [operands], [value])
-                    sums[layer] = sums.get(layer, torch.zeros(1)) + h
+                    h = self._curvature(shared[layer], use, node, [operands], [value])
+                    sums[layer] = sums[layer].plus(h) if layer in sums else h
             return value
 
         if shared:
@@ -204,10 +204,10 @@ class _Calibrated:
                 continue
             curvature = self.shared.get(layer.name)
             if curvature is None:
-                curvature = self._vectors(layer, use, step.node, step.after, step.result)
+                curvature = self._curvature(layer, use, step.node, step.after, step.result)
             weight = self.tensors[layer.weight].detach()
             matrix = layer.geometry.to_matrix(weight)
-            codebook = self.fit.from_outputs(matrix, curvature)
+            codebook = self.fit.from_outputs(matrix, curvature.blocks())
             self.layers[layer.name] = replace(
                 layer, codebook=codebook, float_matrix=matrix.contiguous()
             )
