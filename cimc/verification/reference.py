@@ -32,7 +32,7 @@ class OnnxModel:
             extra_outputs: Inner values to return beside the model's outputs.
 
         Raises:
-            ModelError: CIMC-M80, onnxruntime cannot load it.
+            ModelError: CIMC-M88, onnxruntime cannot load it.
         """
         import onnxruntime as ort
 
@@ -61,7 +61,7 @@ class OnnxModel:
         """Return the outputs by name.
 
         Raises:
-            ModelError: CIMC-M80, onnxruntime fails.
+            ModelError: CIMC-M88, onnxruntime fails.
         """
         try:
             values = self._session.run(None, dict(inputs))
@@ -73,7 +73,7 @@ class OnnxModel:
         """Return the outputs for a whole data set, one array an output.
 
         Raises:
-            ModelError: CIMC-M81, the model takes other inputs than the data have.
+            ModelError: CIMC-M89, the model takes other inputs than the data have.
         """
         self._check_names(data)
         feeds = split(data, self.signals, batched=batched, batch=batch)
@@ -83,7 +83,7 @@ class OnnxModel:
         missing = [s.name for s in self.signals if s.name not in data.inputs]
         if missing:
             raise ModelError(
-                "CIMC-M81",
+                "CIMC-M89",
                 f"the reference takes an input '{missing[0]}' the program does not have",
                 where=str(self.path),
                 hint="the model the program was compiled from",
@@ -113,7 +113,7 @@ def _with_outputs(path: Path, names: Sequence[str]) -> bytes:
 def _cannot(path: Path, what: str, error: Exception) -> ModelError:
     text = " ".join(str(error).split())
     return ModelError(
-        "CIMC-M80",
+        "CIMC-M88",
         f"onnxruntime cannot {what} the reference: {text[:300]}",
         where=str(path),
         hint="the ONNX file the program was compiled from",

@@ -110,12 +110,12 @@ def make_baseline(
         labels: Right answers, first axis samples; trailing axes of length one are ignored.
 
     Raises:
-        ModelError: CIMC-M81 no output can be compared, CIMC-M77 labels do not fit the outputs.
+        ModelError: CIMC-M89 no output can be compared, CIMC-M77 labels do not fit the outputs.
     """
     usable = {n: a for n, a in wanted.items() if _comparable(a, program.get(n))}
     if not usable:
         raise ModelError(
-            "CIMC-M81",
+            "CIMC-M89",
             "no output of the program can be compared with the reference: "
             f"the program has {_described(program)}, the reference {_described(wanted)}",
             where="the reference",

@@ -77,7 +77,7 @@ def verify(
     Raises:
         UsageError: CIMC-U02 a value out of range, CIMC-U03 a gate that does not apply, CIMC-U04
             nothing to verify with.
-        ModelError: CIMC-M71..M81, the data or the reference do not fit the program.
+        ModelError: CIMC-M71..M89, the data or the reference do not fit the program.
     """
     options = Options(chips, mode, min_accuracy, max_drop, quantile, confidence, seed)
     options.check()

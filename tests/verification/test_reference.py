@@ -53,8 +53,8 @@ def test_broken_and_other_models(tmp_path: Path) -> None:
     broken.write_bytes(b"no model")
     with pytest.raises(ModelError, match="cannot load") as caught:
         reference_outputs(broken, data(), batched=True, batch=2)
-    assert caught.value.code == "CIMC-M80"
+    assert caught.value.code == "CIMC-M88"
     other = check_data({"z": np.zeros((1, 4), np.float32)}, [Signal("z", "float32", ("n", 4))])
     with pytest.raises(ModelError, match="takes an input 'x'") as caught:
         reference_outputs(linear_chain(tmp_path / "m.onnx"), other, batched=True, batch=2)
-    assert caught.value.code == "CIMC-M81"
+    assert caught.value.code == "CIMC-M89"
