@@ -6,6 +6,7 @@ training run these functions; see docs/numerics.md for what is computed in which
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -14,20 +15,24 @@ def largest_code(bits: int, *, signed: bool = True) -> int:
     return (1 << (bits - 1 if signed else bits)) - 1
 
 
-def dac_codes(x: Tensor, scale: float | Tensor, bits: int, *, signed: bool) -> Tensor:
-    """Turn inputs into word-line codes, in place.
+def dac_codes(
+    x: Tensor, scale: float | Tensor, bits: int, *, signed: bool, out: Tensor | None = None
+) -> Tensor:
+    """Turn inputs into word-line codes.
 
     Args:
-        x: Inputs, any shape, overwritten.
+        x: Inputs, any shape.
         scale: ``q / x_max`` [codes per unit of x], broadcast against ``x``.
         bits: Resolution [bit].
         signed: Whether codes run from ``-q`` (otherwise from 0).
+        out: Where to put the codes, in the shape of ``x``; may be ``x``; None: a new tensor.
 
     Returns:
-        ``x``: whole numbers in ``[-q or 0, q]``.
+        Whole numbers in ``[-q or 0, q]``.
     """
     q = largest_code(bits, signed=signed)
-    return x.mul_(scale).round_().clamp_(-q if signed else 0, q)
+    codes = x * scale if out is None else torch.mul(x, scale, out=out)
+    return codes.round_().clamp_(-q if signed else 0, q)
 
 
 def adc_codes(current: Tensor, inv_lsb: float | Tensor, bits: int) -> Tensor:

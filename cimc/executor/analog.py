@@ -36,13 +36,13 @@ def transposed_convolution(read: Read, attributes: Mapping[str, Any]) -> Analog:
     geometry = read.geometry
     taps = geometry.taps
     channels = geometry.groups * geometry.columns // taps
-    unit = torch.eye(taps, device=read.gain.device).reshape(taps, 1, *geometry.kernel)
+    unit = torch.eye(taps).reshape(taps, 1, *geometry.kernel)
     unit = unit.repeat(channels, *[1] * (len(geometry.kernel) + 1))
     overlap_add = OPERATORS["conv_transpose"].function
     attributes = {**attributes, "group": channels}
 
     def run(x: Tensor, _: None, bias: Tensor | None = None) -> Tensor:
-        result: Tensor = overlap_add(read(x), unit, bias, **attributes)
+        result: Tensor = overlap_add(read(x), unit.to(x.device), bias, **attributes)
         return result
 
     return run

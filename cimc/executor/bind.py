@@ -11,9 +11,11 @@ from torch import Tensor
 
 from cimc.errors import ProgramError
 from cimc.executor import analog
+from cimc.executor.fluctuation import Noise
 from cimc.executor.matrices import Matrices, weight
 from cimc.executor.physics import Physics
 from cimc.executor.read import Read, one_matrix, read_of
+from cimc.executor.workspace import Workspace
 from cimc.ir.layer import Adc, Dac
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
@@ -42,7 +44,8 @@ def bind(
     program: DeviceProgram,
     seen: Mapping[str, Matrices],
     physics: Physics,
-    stream: torch.Generator | None,
+    noise: Noise | None,
+    workspace: Workspace,
 ) -> Reads:
     """Bind every operation that reads a layer.
 
@@ -54,13 +57,13 @@ def bind(
         program: What to run.
         seen: What the bit lines of each layer see.
         physics: What is modelled.
-        stream: Read noise.
+        noise: Read noise; None without.
+        workspace: Where codes are put.
 
     Raises:
         ProgramError: CIMC-P41, an operation reads a layer it has no converter settings for, or
             one that its operator cannot read.
     """
-    noise = None if stream is None else (physics.read_sigma, stream)
     weights: dict[str, Tensor] = {}
     operations: dict[str, Callable[..., Any]] = {}
     for operation in program.operations:
@@ -74,7 +77,7 @@ def bind(
             for layer in read.values():
                 weights[layer.name] = _laid_out(weight(layer, seen[layer.name]))
         else:
-            operations[operation.name] = _bound(operation, read, settings, seen, noise)
+            operations[operation.name] = _bound(operation, read, settings, seen, noise, workspace)
     return Reads(weights, operations)
 
 
@@ -117,10 +120,11 @@ def _bound(
     read: Mapping[int, ProgramLayer],
     settings: Mapping[int, tuple[Dac, Adc]],
     seen: Mapping[str, Matrices],
-    noise: tuple[float, torch.Generator] | None,
+    noise: Noise | None,
+    workspace: Workspace,
 ) -> Callable[..., Any]:
     if operation.op in _RECURRENT:
-        return _recurrent(operation, read, settings, seen, noise)
+        return _recurrent(operation, read, settings, seen, noise, workspace)
     ((position, layer),) = read.items()
     builder = _BUILDERS.get((operation.op, layer.geometry.kind, position))
     if builder is None:
@@ -128,7 +132,7 @@ def _bound(
     dac, adc = settings[position]
     tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
     reading = read_of(
-        layer.geometry, tiles, seen[layer.name], dac, adc, operation.attributes, noise
+        layer.geometry, tiles, seen[layer.name], dac, adc, operation.attributes, noise, workspace
     )
     return builder(reading, operation.attributes)
 
@@ -157,7 +161,8 @@ def _recurrent(
     read: Mapping[int, ProgramLayer],
     settings: Mapping[int, tuple[Dac, Adc]],
     seen: Mapping[str, Matrices],
-    noise: tuple[float, torch.Generator] | None,
+    noise: Noise | None,
+    workspace: Workspace,
 ) -> Callable[..., Any]:
     """Return the recurrent operator with its gate matrices on crossbars."""
     stationary = {}
@@ -169,7 +174,7 @@ def _recurrent(
         for group in range(layer.geometry.groups):
             geometry, matrix = one_matrix(layer.geometry, seen[layer.name], group)
             dac, adc = settings[position]
-            reads.append(read_of(geometry, tiles, matrix, dac, adc, {}, noise))
+            reads.append(read_of(geometry, tiles, matrix, dac, adc, {}, noise, workspace))
         stationary[position] = analog.RecurrentWeight(tuple(reads))
     function = OPERATORS[operation.op].function
 

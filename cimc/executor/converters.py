@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cimc.device.converters import dac_codes, largest_code
+from cimc.executor.workspace import Workspace
 from cimc.ir.layer import Adc, Dac
 
 #: Samples with no magnitude above this count as zero: a full scale this small has no reciprocal.
@@ -16,55 +17,72 @@ SMALLEST_FULL_SCALE = 1e-30
 
 
 @dataclass(frozen=True, slots=True)
+class Drive:
+    """The drive of one input: how its values become codes, and what a code is worth.
+
+    Attributes:
+        scale: Codes per unit of input: a number, or a tensor with as many axes as the input.
+        unit: Input that code 1 stands for, likewise.
+    """
+
+    scale: float | Tensor
+    unit: float | Tensor
+
+
+@dataclass(frozen=True, slots=True)
 class Driver:
-    """Word-line drive of one use: inputs to codes.
+    """Word-line drive of one use.
 
     Attributes:
         bits: Resolution [bit]; None: inputs are applied exactly.
         signed: Whether codes may be negative.
-        x_max: Static full scale; None: found for each sample.
         q: Largest code; 1 without converter [-].
-        normalize: Whether inputs without converter are scaled to full scale (an ADC follows).
+        static: Drive of every input; None: found for each sample.
+        per_vector: A sample is a vector along the last axis; otherwise all axes but the first.
     """
 
     bits: int | None
     signed: bool
-    x_max: float | None
     q: int
-    normalize: bool
+    static: Drive | None
+    per_vector: bool
 
-    def codes(self, x: Tensor, *, per_vector: bool = False) -> tuple[Tensor, float | Tensor]:
-        """Return codes, a new tensor, and the value of one code.
+    def drive(self, x: Tensor) -> Drive:
+        """Return the drive of an input; a sample of zeros has full scale 1."""
+        if self.static is not None:
+            return self.static
+        if x.numel() == 0:
+            one = x.new_ones([1] * x.ndim)
+            return Drive(one, one)
+        axes = [x.ndim - 1] if self.per_vector or x.ndim == 1 else list(range(1, x.ndim))
+        low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
+        full = torch.maximum(high, low.neg_())
+        full = torch.where(full < SMALLEST_FULL_SCALE, torch.ones_like(full), full)
+        return Drive(self.q / full, full / self.q)
 
-        Args:
-            x: Inputs.
-            per_vector: The last axis is one sample; otherwise all axes but the first are.
-
-        Returns:
-            Codes, and the input that code 1 stands for: a number, or a tensor with as many axes
-            as ``x``.
-        """
-        if self.bits is None and not self.normalize:
-            return x, 1.0
-        if self.x_max is not None:
-            scale: float | Tensor = self.q / self.x_max
-            unit: float | Tensor = self.x_max / self.q
-        else:
-            full = _largest(x, per_vector=per_vector)
-            scale, unit = self.q / full, full / self.q
-        if self.bits is None:
-            return x * scale, unit
-        return dac_codes(x.clone(), scale, self.bits, signed=self.signed), unit
+    def codes(self, x: Tensor, drive: Drive, workspace: Workspace) -> Tensor:
+        """Return the codes of (a part of) an input, lost when the workspace is used again."""
+        if self.bits is not None:
+            out = workspace.like(x)
+            return dac_codes(x, drive.scale, self.bits, signed=self.signed, out=out)
+        if isinstance(drive.scale, Tensor) or drive.scale != 1.0:
+            return torch.mul(x, drive.scale, out=workspace.like(x))
+        return x
 
 
-def _largest(x: Tensor, *, per_vector: bool) -> Tensor:
-    """Return the full scale of each sample, with as many axes as ``x``; 1 where all is 0."""
-    if x.numel() == 0:
-        return x.new_ones([1] * x.ndim)
-    axes = [x.ndim - 1] if per_vector or x.ndim == 1 else list(range(1, x.ndim))
-    low, high = x.amin(axes, keepdim=True), x.amax(axes, keepdim=True)
-    full = torch.maximum(high, low.neg_())
-    return torch.where(full < SMALLEST_FULL_SCALE, torch.ones_like(full), full)
+def driver_of(dac: Dac, adc: Adc, *, per_vector: bool) -> Driver:
+    """Return the word-line drive for converter settings.
+
+    Without a DAC inputs are exact; when an ADC follows, they are still scaled to full scale, in
+    which its range is given.
+    """
+    q = 1 if dac.bits is None else largest_code(dac.bits, signed=dac.signed)
+    static = None
+    if dac.bits is None and adc.bits is None:
+        static = Drive(1.0, 1.0)
+    elif dac.policy == "static" and dac.x_max is not None:
+        static = Drive(q / dac.x_max, dac.x_max / q)
+    return Driver(dac.bits, dac.signed, q, static, per_vector)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +100,11 @@ class Sensor:
     step: float
 
 
-def driver_of(dac: Dac, adc: Adc) -> Driver:
-    """Return the word-line drive for converter settings."""
-    q = 1 if dac.bits is None else largest_code(dac.bits, signed=dac.signed)
-    x_max = None if dac.policy == "dynamic" else dac.x_max
-    return Driver(dac.bits, dac.signed, x_max, q, normalize=adc.bits is not None)
-
-
 def sensors_of(adc: Adc, driver: Driver, row_tiles: int) -> list[Sensor]:
     """Return the bit-line conversion of each row tile.
 
-    With currents in uS times DAC codes, ``inv_lsb = q_adc / (i_max * q_dac)``.  Both factors are
-    rounded to float32 once, here.
+    With currents in uS times DAC codes, ``inv_lsb = q_adc / (i_max * q_dac)``, rounded to float32
+    once, here.
     """
     if adc.bits is None or adc.i_max_us is None:
         return [Sensor(None, 1.0, 1.0)] * row_tiles
@@ -102,5 +113,4 @@ def sensors_of(adc: Adc, driver: Driver, row_tiles: int) -> list[Sensor]:
 
 def _sensor(bits: int, i_max_us: float, q_dac: int) -> Sensor:
     q = largest_code(bits)
-    inv_lsb, step = np.float32(q / (i_max_us * q_dac)), np.float32(i_max_us * q_dac / q)
-    return Sensor(bits, float(inv_lsb), float(step))
+    return Sensor(bits, float(np.float32(q / (i_max_us * q_dac))), i_max_us * q_dac / q)

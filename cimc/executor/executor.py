@@ -16,11 +16,13 @@ from cimc.errors import ModelError, UsageError
 from cimc.executor import values
 from cimc.executor.bind import Reads, bind
 from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.fluctuation import Noise
 from cimc.executor.guard import guarded
 from cimc.executor.known_faults import stuck_cells
 from cimc.executor.matrices import Matrices, matrices
 from cimc.executor.physics import Physics, physics_of
 from cimc.executor.steps import Environment, Step, steps_of
+from cimc.executor.workspace import Workspace
 from cimc.program.model import DeviceProgram
 
 Array = npt.NDArray[Any]
@@ -119,15 +121,20 @@ class Executor:
         self.program, self.mode, self.seed = shared.program, mode, seed
         self._shared, self._batch = shared, batch
         physics = shared.physics
-        self._stream: torch.Generator | None = None
+        self._workspace = Workspace()
+        noise = None
         if physics.read_sigma:
-            self._stream = seeding.generator(seed, "read", device=shared.device)
+            stream = seeding.generator(seed, "read", device=shared.device)
+            noise = Noise(physics.read_sigma, stream)
         with torch.inference_mode():
-            reads = bind(self.program, self._matrices(), physics, self._stream)
+            seen = self._matrices(read_noise=noise is not None)
+            reads = bind(self.program, seen, physics, noise, self._workspace)
         self._constants = _environment(shared, reads)
-        self._steps: tuple[Step, ...] = steps_of(self.program, reads.operations)
+        self._steps: tuple[Step, ...] = steps_of(
+            self.program, reads.operations, converters=physics.converters
+        )
 
-    def _matrices(self) -> dict[str, Matrices]:
+    def _matrices(self, *, read_noise: bool) -> dict[str, Matrices]:
         """Return what the bit lines see on this chip."""
         shared = self._shared
         seen = {}
@@ -135,7 +142,7 @@ class Executor:
             planes = conductances_us(
                 layer, shared.targets[name], shared.physics, self.seed, shared.faults.get(name, {})
             )
-            seen[name] = matrices(layer, planes, read_noise=self._stream is not None)
+            seen[name] = matrices(layer, planes, read_noise=read_noise)
         return seen
 
     def chip(self, seed: int) -> Executor:
@@ -206,6 +213,7 @@ class Executor:
             if taps and step.layers:
                 first = result[0] if step.several else result
                 tapped[step.operation.name] = values.to_array(first.clone())
+        self._workspace.clear()
         outputs = {
             signal.name: values.to_array(environment[reference])
             for signal, reference in zip(self.program.outputs, self.program.results, strict=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from cimc.errors import CimcError, ProgramError
+from cimc.executor import fusion
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation
 
@@ -79,47 +80,48 @@ def _failure(operation: Operation, error: Exception) -> ProgramError:
     )
 
 
-def steps_of(program: DeviceProgram, analog: Mapping[str, Callable[..., Any]]) -> tuple[Step, ...]:
+def steps_of(
+    program: DeviceProgram, analog: Mapping[str, Callable[..., Any]], *, converters: bool
+) -> tuple[Step, ...]:
     """Return the program's operations as steps.
 
     Args:
         program: What to run.
         analog: By operation name, what runs instead of the operator's function.
+        converters: Whether DACs quantize.
 
     Raises:
         ProgramError: CIMC-P40, an operation that does not exist or reads what is not defined.
     """
-    frees = _last_uses(program)
-    defined = {f"%{signal.name}" for signal in program.inputs}
-    defined |= {f"@{name}" for name in program.constants} | {f"#{n}" for n in program.layers}
-    steps = []
-    for operation in program.operations:
-        _check(operation, defined)
-        results = tuple(f"%{name}" for name in operation.outputs)
-        defined.update(results)
-        function = OPERATORS[operation.op].function
-        steps.append(
-            Step(
-                operation,
-                analog.get(operation.name) or partial(function, **operation.attributes),
-                operation.inputs,
-                results,
-                OPERATORS[operation.op].outputs != 1,
-                frees[operation.name],
-                tuple(r[1:] for r in operation.inputs if r is not None and r.startswith("#")),
-            )
-        )
-    for result in program.results:
-        if result not in defined:
-            raise _undefined(result, "the program's results")
-    return tuple(steps)
+    _check(program)
+    operations = fusion.without_idle_relus(program) if converters else program.operations
+    frees = _last_uses(operations, program.results)
+    instead = {**fusion.in_place(program, operations, frees), **analog}
+    return tuple(_step(o, frees[o.name], instead.get(o.name)) for o in operations)
 
 
-def _last_uses(program: DeviceProgram) -> dict[str, tuple[str, ...]]:
+def _step(
+    operation: Operation, frees: tuple[str, ...], instead: Callable[..., Any] | None
+) -> Step:
+    operator = OPERATORS[operation.op]
+    return Step(
+        operation,
+        instead or partial(operator.function, **operation.attributes),
+        operation.inputs,
+        tuple(f"%{name}" for name in operation.outputs),
+        operator.outputs != 1,
+        frees,
+        tuple(r[1:] for r in operation.inputs if r is not None and r.startswith("#")),
+    )
+
+
+def _last_uses(
+    operations: Sequence[Operation], results: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Return, for each operation, the values nobody reads after it."""
-    needed = set(program.results)
+    needed = set(results)
     frees = {}
-    for operation in reversed(program.operations):
+    for operation in reversed(operations):
         touched = [r for r in operation.inputs if r is not None and r.startswith("%")]
         touched += [f"%{name}" for name in operation.outputs]
         frees[operation.name] = tuple(dict.fromkeys(r for r in touched if r not in needed))
@@ -127,18 +129,26 @@ def _last_uses(program: DeviceProgram) -> dict[str, tuple[str, ...]]:
     return frees
 
 
-def _check(operation: Operation, defined: set[str]) -> None:
-    where = f"operation '{operation.name}'"
-    if operation.op not in OPERATORS:
-        raise ProgramError(
-            "CIMC-P40",
-            f"the program calls the operator {operation.op!r}, which this cimc does not have",
-            where=where,
-            hint="the cimc version that compiled it, or compiling it again",
-        )
-    for reference in operation.inputs:
-        if reference is not None and reference not in defined:
-            raise _undefined(reference, where)
+def _check(program: DeviceProgram) -> None:
+    """Require that every operation exists and reads what is defined before it."""
+    defined = {f"%{signal.name}" for signal in program.inputs}
+    defined |= {f"@{name}" for name in program.constants} | {f"#{n}" for n in program.layers}
+    for operation in program.operations:
+        where = f"operation '{operation.name}'"
+        if operation.op not in OPERATORS:
+            raise ProgramError(
+                "CIMC-P40",
+                f"the program calls the operator {operation.op!r}, which this cimc does not have",
+                where=where,
+                hint="the cimc version that compiled it, or compiling it again",
+            )
+        for reference in operation.inputs:
+            if reference is not None and reference not in defined:
+                raise _undefined(reference, where)
+        defined.update(f"%{name}" for name in operation.outputs)
+    for result in program.results:
+        if result not in defined:
+            raise _undefined(result, "the program's results")
 
 
 def _undefined(reference: str, where: str) -> ProgramError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +60,7 @@ def to_tensor(value: Any, signal: Signal, device: torch.device, *, finite: bool)
         )
     _check_shape(array, signal, where)
     tensor = _tensor(array).to(device)
-    if finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+    if finite and tensor.is_floating_point() and not _finite(tensor):
         bad = int((~torch.isfinite(tensor)).sum())
         raise ModelError(
             "CIMC-M84",
@@ -85,6 +86,11 @@ def _check_shape(array: npt.NDArray[Any], signal: Signal, where: str) -> None:
             where=where,
             hint="data of that shape; the first axis is usually the sample",
         )
+
+
+def _finite(x: Tensor) -> bool:
+    """Whether all values are finite; their sum tells at once, unless it overflows."""
+    return math.isfinite(float(x.sum())) or bool(torch.isfinite(x).all())
 
 
 def _same_bits(array: npt.NDArray[Any], signal: Signal) -> bool:
