@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from cimc.errors import ProgramError
+from cimc.program import inspection, read
+from cimc.program.arrays import conductance_us
+from tests.program.factories import mlp
+
+
+def test_summary(stored):
+    program = read(stored)
+    found = inspection.summary(program)
+    assert found.sha256 == program.sha256
+    assert (found.target, found.arrays, found.array_rows, found.array_columns) == (
+        "rram",
+        8,
+        32,
+        24,
+    )
+    assert found.inputs == ("x: float32 batchx2x6x6",)
+    assert found.operators == {"gemm": 2, "relu": 2, "conv": 1, "flatten": 1}
+    assert (found.layers, found.weights, found.digital_constants) == (3, 90 + 1600 + 200, 15)
+    assert (found.golden, found.calibration, found.chip) == (3, 4, "chip-1")
+    json.dumps(asdict(found))
+    bare = inspection.summary(mlp("signed", extras=False))
+    assert (bare.golden, bare.calibration, bare.chip, bare.array_rows) == (None, None, None, None)
+
+
+def test_layers(stored):
+    conv, fc1, _ = inspection.layers(read(stored))
+    assert (conv.name, conv.kind, conv.shape, conv.kernel) == ("conv", "conv", (1, 18, 5), (3, 3))
+    assert (fc1.row_tiles, fc1.tiles, fc1.arrays, fc1.states) == (3, 6, 6, 16)
+    use = conv.uses[0]
+    assert (use.operation, use.dac_bits, use.x_max, use.adc_bits) == ("conv", 8, 2.5, 8)
+    assert use.adc_range_us == (40.0, 40.0)
+    assert inspection.layers(mlp("signed"))[0].uses[0].adc_range_us is None
+    json.dumps([asdict(x) for x in inspection.layers(mlp())])
+
+
+def test_layer_by_its_name_or_that_of_its_parameter():
+    program = mlp()
+    assert inspection.layer(program, "fc1").name == "fc1"
+    assert inspection.layer(program, "fc2.weight").name == "fc2"
+    with pytest.raises(ProgramError, match="no crossbar layer 'fc9'") as caught:
+        inspection.layer(program, "fc9")
+    assert caught.value.code == "CIMC-P28"
+    assert "conv, fc1, fc2" in caught.value.hint
+
+
+def test_array():
+    found = inspection.array(mlp(), 1)
+    assert (found.rows, found.columns, found.cells_used) == (32, 24, 768)
+    assert 2.09 < found.g_low_us < found.g_high_us <= 17.851
+    (tile,) = found.tiles
+    assert (tile.layer, tile.tile, tile.rows, tile.columns, tile.array_columns) == (
+        *("fc1", 0, 32),
+        *(12, 24),
+    )
+
+
+@pytest.mark.parametrize("encoding", ["differential-pair", "offset-column", "signed"])
+def test_csv_gives_the_float32_back(tmp_path, encoding):
+    program = mlp(encoding)
+    path = tmp_path / "g.csv"
+    inspection.write_csv(program, 0, path)
+    matrix = conductance_us(program, 0)
+    again = np.loadtxt(path, delimiter=",", dtype=np.float32, ndmin=2)
+    assert np.array_equal(again, matrix)
+    assert [p.name for p in tmp_path.iterdir()] == ["g.csv"]
+    if encoding == "differential-pair":
+        assert path.read_text().splitlines()[-1] == ",".join(["2.1"] * 24)
+
+
+def test_csv_that_cannot_be_written(tmp_path):
+    with pytest.raises(ProgramError) as caught:
+        inspection.write_csv(mlp(), 0, tmp_path / "none" / "g.csv")
+    assert caught.value.code == "CIMC-P25"
