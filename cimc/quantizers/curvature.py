@@ -39,7 +39,9 @@ class Curvature:
         """Take in input vectors, float32 ``(n, groups, rows)``."""
         parts = [torch.einsum("ngr,ngs->grs", x[:, :, r], x[:, :, r]) for r in self._ranges()]
         total = x.sum(0)
-        self._sums = [a + b for a, b in zip(self._sums, parts, strict=True)] if self._sums else parts
+        self._sums = (
+            [a + b for a, b in zip(self._sums, parts, strict=True)] if self._sums else parts
+        )
         self._mean = total if self._mean is None else self._mean + total
         self.count += len(x)
 

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from cimc.ir.layer import Codebook
-from cimc.quantizers.lloyd import lloyd
-from cimc.quantizers.outputs import fit_outputs
-from cimc.quantizers.refit import refit
-from cimc.quantizers.uniform import uniform
+from cimc.quantizers.columns import ColumnsResult, lloyd_columns
+from cimc.quantizers.feedback import damped
+from cimc.quantizers.lloyd import LloydResult, lloyd
+from cimc.quantizers.outputs import Block, Refit, fit_outputs
+from cimc.quantizers.refit import refit, refit_scale
+from cimc.quantizers.uniform import UniformResult, uniform, uniform_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +39,60 @@ class LayerQuantizer:
         Args:
             matrix: Float weights, ``(groups, rows, columns)``.
         """
-        matrix = matrix.contiguous()
-        fit = uniform if self.quantizer == "uniform" else lloyd
-        result = fit(matrix, self.levels)
-        codes = torch.from_numpy(result.codes(matrix)).reshape(matrix.shape)
-        return Codebook(torch.from_numpy(result.levels), codes)
+        return self._start(matrix, None)
 
-    def from_outputs(self, matrix: Tensor, blocks: Sequence[tuple[slice, Tensor]]) -> Codebook:
+    def from_outputs(self, matrix: Tensor, blocks: Sequence[Block]) -> Codebook:
         """Return a codebook with little error of the outputs.
 
         Args:
             matrix: Float weights, ``(groups, rows, columns)``.
-            blocks: Rows and the second moments of their inputs, ``(groups, n, n)``; the rows of
-                different blocks are taken as uncorrelated.
+            blocks: Rows and the second moments of their inputs, ``(groups, n, n)``, or the
+                covariances where means are corrected; the rows of different blocks are taken as
+                uncorrelated.
+
+        Raises:
+            UsageError: CIMC-U34, blocks that do not belong to the matrix.
         """
-        start = self.from_weights(matrix)
-        if not blocks or len(start.levels) < 2:
-            return start
-        if len(blocks) == 1:
-            moves = refit if self.quantizer == "lloyd" else None  # uniform levels stay uniform
-            h = blocks[0][1]
-            fitted = fit_outputs(matrix.contiguous(), start.levels, h, refit_levels=moves)
-            return Codebook(fitted.levels, fitted.codes)
-        parts = [
-            fit_outputs(matrix[:, rows].contiguous(), start.levels, h, refit_levels=None).codes
-            for rows, h in blocks
-        ]
-        return Codebook(start.levels, torch.cat(parts, dim=1))
+        if not blocks or matrix.numel() == 0:
+            return self.from_weights(matrix)
+        curvature = torch.cat([damped(h).diagonal(dim1=1, dim2=2) for _, h in blocks], 1)
+        start = self._start(matrix, curvature.to(matrix.dtype))
+        groups, _, columns = matrix.shape
+        levels = start.levels
+        if levels.ndim == 2:
+            levels = levels.reshape(groups, columns, -1)
+        move: Refit = refit_scale if self.quantizer == "uniform" else refit
+        values = matrix.contiguous()
+        fit = fit_outputs(values, levels.to(values.dtype), blocks, refit_levels=move)
+        return Codebook(_flat(fit.levels), fit.codes)
+
+    def _start(self, matrix: Tensor, curvature: Tensor | None) -> Codebook:
+        """Fit levels to weights, each row as important as its curvature ``(groups, rows)``."""
+        if not self.per_column:
+            importance = None if curvature is None else curvature[:, :, None].expand_as(matrix)
+            return self._whole(matrix.contiguous(), importance)
+        levels, codes = [], []
+        for group, values in enumerate(matrix):
+            result = self._columns(values, None if curvature is None else curvature[group])
+            levels.append(torch.from_numpy(result.levels))
+            codes.append(torch.from_numpy(result.codes(values)))
+        return Codebook(torch.cat(levels), torch.stack(codes))
+
+    def _whole(self, values: Tensor, importance: Tensor | None) -> Codebook:
+        result: LloydResult | UniformResult
+        if self.quantizer == "uniform":
+            result = uniform(values, self.levels)
+        else:
+            result = lloyd(values, self.levels, weights=importance)
+        return Codebook(torch.from_numpy(result.levels), torch.from_numpy(result.codes(values)))
+
+    def _columns(self, values: Tensor, rows: Tensor | None) -> ColumnsResult | UniformResult:
+        if self.quantizer == "uniform":
+            return uniform_columns(values, self.levels)
+        return lloyd_columns(values, self.levels, weights=rows)
+
+
+def _flat(levels: Tensor) -> Tensor:
+    """Return levels as a codebook holds them, float32 ``(v,)`` or ``(groups * columns, v)``."""
+    wide = levels if levels.ndim == 1 else levels.reshape(-1, levels.shape[-1])
+    return wide.to(torch.float32).contiguous()

@@ -1,0 +1,176 @@
+"""Lloyd's quantizer for every column of a matrix at once.
+
+The same way as for a whole layer (see :mod:`cimc.quantizers.lloyd`): sort, cut into bins, exact
+dynamic programme on bins, Lloyd's iterations on prefix sums; here each step is done for all
+columns together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from cimc.errors import UsageError
+from cimc.quantizers import codes as coding
+from cimc.quantizers.arrays import (
+    Codes,
+    Doubles,
+    Floats,
+    Numbers,
+    as_float32,
+    check_finite,
+    check_levels,
+)
+
+Indices = npt.NDArray[np.int64]
+
+#: Bins of the dynamic programme: at least this many, and this many a level.
+_BINS, _BINS_PER_LEVEL = 96, 8
+#: Numbers in the largest intermediate array; columns are done in groups that respect it.
+_MEMORY: Final = 1 << 22
+_MOST_ITERATIONS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnsResult:
+    """A codebook a column.
+
+    Attributes:
+        levels: Ascending, float32 ``(columns, v)``; a column with fewer distinct values repeats
+            its largest.
+        boundaries: End points between levels, float32 ``(columns, v - 1)``.
+    """
+
+    levels: Floats
+    boundaries: Floats
+
+    def codes(self, matrix: Numbers) -> Codes:
+        """Return the index of the nearest level of each value, uint8 ``(rows, columns)``."""
+        return coding.encode_columns(matrix, self.boundaries)
+
+
+def lloyd_columns(
+    matrix: Numbers, levels: int, *, weights: Numbers | None = None, threshold: float = 1e-6
+) -> ColumnsResult:
+    """Fit levels to each column at least (weighted) mean squared error.
+
+    Args:
+        matrix: ``(rows, columns)``; taken as float32.
+        levels: Levels of each column, 1..256.
+        weights: Importance of each row, positive, ``(rows,)``; None: equal.
+        threshold: Stop when no column's distortion falls by more than this share of its energy.
+
+    Raises:
+        UsageError: CIMC-U30 (no values, not finite), U31 (levels), U32 (weights).
+    """
+    check_levels(levels, least=1)
+    x = as_float32(matrix)
+    check_finite(x)
+    w = np.ones(x.shape[0]) if weights is None else as_float32(weights).astype(np.float64)
+    if x.ndim != 2 or w.shape != x.shape[:1] or not np.isfinite(w).all() or w.min() <= 0:
+        message = f"weights of shape {w.shape} for {x.shape}: one positive weight a row expected"
+        raise UsageError("CIMC-U32", message)
+    bins = min(x.shape[0], max(_BINS, levels * _BINS_PER_LEVEL))
+    step = max(1, _MEMORY // max(bins * bins, x.shape[0]))
+    parts = [
+        _fit(x[:, start : start + step], w, levels, bins, threshold)
+        for start in range(0, x.shape[1], step)
+    ]
+    table = np.concatenate(parts)
+    return ColumnsResult(table, coding.boundaries(table))
+
+
+def _fit(x: Floats, w: Doubles, levels: int, bins: int, threshold: float) -> Floats:
+    """Fit the columns of one group; return levels ``(columns, v)``."""
+    order = np.argsort(x, axis=0)
+    values = np.ascontiguousarray(np.take_along_axis(x, order, 0).T, np.float64)
+    center = values.mean(1, keepdims=True)
+    values -= center
+    weight = w[order.T]
+    n, s = _prefix(weight), _prefix(weight * values)
+    energy = (weight * values**2).sum(1)
+    edges = _start(values, n, s, levels, bins)
+    means, explained = _means(n, s, edges)
+    for _ in range(_MOST_ITERATIONS):
+        ends = (means[:, 1:] + means[:, :-1]) / 2
+        inner = _search(values, ends)
+        edges = np.concatenate([edges[:, :1], inner, edges[:, -1:]], 1)
+        new, gained = _means(n, s, edges)
+        better = gained > explained
+        means = np.where(better[:, None], new, means)
+        done = (gained - explained) <= threshold * energy
+        explained = np.maximum(gained, explained)
+        if done.all():
+            break
+    return np.maximum.accumulate((means + center).astype(np.float32), axis=1)
+
+
+def _prefix(parts: Doubles) -> Doubles:
+    total = np.cumsum(parts, axis=1)
+    return np.concatenate([np.zeros((total.shape[0], 1)), total], axis=1)
+
+
+def _search(values: Doubles, ends: Doubles) -> Indices:
+    """Return how many values are at most each end, a row of both at a time."""
+    found = torch.searchsorted(
+        torch.from_numpy(np.ascontiguousarray(values)),
+        torch.from_numpy(np.ascontiguousarray(ends)),
+        right=True,
+    )
+    result: Indices = found.numpy()
+    return result
+
+
+def _means(n: Doubles, s: Doubles, edges: Indices) -> tuple[Doubles, Doubles]:
+    """Return the mean of each interval, and the energy that the intervals explain.
+
+    An empty interval repeats the mean before it.
+    """
+    count = np.diff(np.take_along_axis(n, edges, 1))
+    total = np.diff(np.take_along_axis(s, edges, 1))
+    means = np.where(count > 0, total / np.where(count > 0, count, 1.0), 0.0)
+    explained = (count * means**2).sum(1)
+    means = np.maximum.accumulate(np.where(count > 0, means, -np.inf), axis=1)
+    first = np.where(np.isfinite(means), means, np.inf).min(1, keepdims=True)
+    return np.maximum(means, first), explained
+
+
+def _start(values: Doubles, n: Doubles, s: Doubles, levels: int, bins: int) -> Indices:
+    """Return the edges of the best partition of bins, ``(columns, levels + 1)``."""
+    columns = values.shape[0]
+    cuts = _cuts(values, bins)
+    n, s = np.take_along_axis(n, cuts, 1), np.take_along_axis(s, cuts, 1)
+    # [column, j, i]: bins i..j-1 as one interval; empty ones are allowed and explain nothing.
+    count = n[:, :, None] - n[:, None, :]
+    score = (s[:, :, None] - s[:, None, :]) ** 2 / np.where(count > 0, count, 1.0)
+    score[count < 0] = -np.inf
+    best, choices = score[:, :, 0], []
+    for _ in range(levels - 1):
+        total = score + best[:, None, :]
+        choice = total.argmax(2)
+        best = np.take_along_axis(total, choice[:, :, None], 2)[:, :, 0]
+        choices.append(choice)
+    edges = np.full((columns, levels + 1), cuts.shape[1] - 1, np.int64)
+    for k in range(levels - 1, 0, -1):
+        at = edges[:, k + 1][:, None]
+        edges[:, k] = np.take_along_axis(choices[k - 1], at, 1)[:, 0]
+    edges[:, 0] = 0
+    return np.take_along_axis(cuts, edges, 1)
+
+
+def _cuts(values: Doubles, bins: int) -> Indices:
+    """Return where bins begin, half by count and half by value, ``(columns, bins + 1)``."""
+    columns, rows = values.shape
+    if rows <= bins:
+        return np.broadcast_to(np.arange(rows + 1), (columns, rows + 1))
+    width = values[:, -1:] - values[:, :1]
+    place = (values - values[:, :1]) / np.where(width > 0, width, 1.0) + np.arange(rows) / rows
+    grid = np.broadcast_to(np.linspace(0.0, place.max(), bins + 1), (columns, bins + 1))
+    scaled: npt.NDArray[Any] = grid * (place[:, -1:] / place.max())
+    cuts = _search(place, scaled)
+    cuts[:, 0], cuts[:, -1] = 0, rows
+    return cuts
