@@ -101,7 +101,7 @@ class _Import:
         )
         made.meta["reason"] = reason
         view = NodeView(node, 0, (), self.builder)
-        items = (made,) if len(call.outputs) == 1 else view.unpack(made, len(call.outputs))
+        items = view.unpack(made, len(call.outputs))
         found = dict(zip(call.outputs, items, strict=True))
         return tuple(found.get(value) for value in node.outputs)
 

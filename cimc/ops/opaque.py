@@ -127,7 +127,7 @@ def prepare(model: bytes) -> None:
     _sessions.get(model)
 
 
-def opaque(model: Tensor, *inputs: Any, outputs: int) -> Any:
+def opaque(model: Tensor, *inputs: Any, outputs: int) -> tuple[Any, ...]:
     """Run a serialized model as one digital operator in onnxruntime.
 
     The values need not be tensors: strings are numpy arrays of objects, sequences are lists,
@@ -139,7 +139,7 @@ def opaque(model: Tensor, *inputs: Any, outputs: int) -> Any:
         outputs: Graph outputs of the model [-].
 
     Returns:
-        The output, or a tuple of outputs where there are several.
+        The outputs; a tuple even of one, because an output may be a list itself.
 
     Raises:
         CimcError: ``CIMC-M31`` not a model an opaque operator may hold, ``CIMC-M32`` no kernel for
@@ -170,8 +170,7 @@ def opaque(model: Tensor, *inputs: Any, outputs: int) -> Any:
             ) from error
     results = _run(session, feeds, limits, name, bits)
     device = next((v.device for v in inputs if isinstance(v, Tensor)), model.device)
-    values = tuple((from_ort_value if bits else from_ort)(r, device) for r in results)
-    return values[0] if outputs == 1 else values
+    return tuple((from_ort_value if bits else from_ort)(r, device) for r in results)
 
 
 def _run(

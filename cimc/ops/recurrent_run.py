@@ -104,7 +104,10 @@ class Recurrence:
 def _over_time(
     projected: Tensor, lens: Tensor | None, step: Step, state: tuple[Tensor, ...]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
-    """Run the steps; behind the end of a sequence its state stays and its output is 0."""
+    """Run the steps; behind the end of a sequence its state stays and its output is 0.
+
+    ONNX does not say what the last state of a sequence without steps is; it is 0 as in onnxruntime.
+    """
     outputs: list[Tensor] = []
     for t in range(projected.shape[1]):
         following = step(projected[:, t], state)
@@ -117,6 +120,9 @@ def _over_time(
         state = tuple(
             torch.where(alive, new, old) for new, old in zip(following, state, strict=True)
         )
+    if lens is not None:
+        some = (lens > 0)[:, None]
+        state = tuple(torch.where(some, last, torch.zeros_like(last)) for last in state)
     if not outputs:
         return state[0].new_zeros(state[0].shape[0], 0, state[0].shape[1]), state
     return torch.stack(outputs, dim=1), state

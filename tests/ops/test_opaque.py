@@ -40,7 +40,8 @@ def tensor(proto):
 
 
 def run(proto, *inputs):
-    return opaque(tensor(proto), *inputs, outputs=len(proto.graph.output))
+    values = opaque(tensor(proto), *inputs, outputs=len(proto.graph.output))
+    return values[0] if len(values) == 1 else values
 
 
 def identity(kind):

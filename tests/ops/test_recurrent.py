@@ -86,7 +86,7 @@ def agree(got, expected):
 
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
-@pytest.mark.parametrize("lens", [None, (5, 2, 3)])
+@pytest.mark.parametrize("lens", [None, (5, 2, 3), (0, 1, 5)])
 @pytest.mark.parametrize("full", [False, True])
 def test_agrees_with_onnxruntime(kind, direction, lens, full):
     directions = 2 if direction == "bidirectional" else 1
