@@ -50,28 +50,25 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     """Print a table; the first column is text, the others are figures."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for i, name in enumerate(columns):
         shown.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     console().print(shown)
 
 
 def facts(title: str, pairs: Sequence[tuple[str, str]]) -> None:
     """Print a title and a list of names with values."""
     from rich.markup import escape
-    from rich.table import Table
 
-    grid = Table.grid(padding=(0, 2))
-    grid.add_column()
-    grid.add_column(overflow="fold")
-    for name, value in pairs:
-        grid.add_row(f"  {escape(name)}", escape(value))
     out = console()
-    out.print(f"[bold]{escape(title)}[/bold]")
-    out.print(grid)
+    out.print(f"[bold]{escape(title)}[/bold]", soft_wrap=True)
+    width = max((len(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        out.print(f"  {name:<{width}}  {value}", markup=False, soft_wrap=True)
 
 
 def warn(messages: Sequence[str]) -> None:
@@ -80,7 +77,7 @@ def warn(messages: Sequence[str]) -> None:
 
     out = console()
     for message in messages:
-        out.print(f"[yellow]warning:[/yellow] {escape(message)}")
+        out.print(f"[yellow]warning:[/yellow] {escape(message)}", soft_wrap=True)
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Call, Files
+
+#: Contract: documented and stable.
+KEYS = (
+    "metric reference ideal noise_free mean std min max ci_low ci_high confidence chips samples "
+    "agreement snr_db per_layer_snr_db passed"
+)
+
+
+def test_golden_vectors(call: Call, files: Files) -> None:
+    done = call("verify", files.program, "--chips", 3, "--json")
+    assert done.code == 0, done.err
+    report = done.json
+    assert set(KEYS.split()) <= report.keys()
+    assert (report["metric"], report["passed"], report["chips"]) == ("snr_db", True, 3)
+
+
+def test_labels_give_accuracy_with_its_interval(call: Call, files: Files) -> None:
+    done = call(
+        "verify",
+        files.program,
+        "--reference",
+        files.model,
+        "--data",
+        files.data,
+        "--chips",
+        5,
+        "--json",
+    )
+    assert done.code == 0, done.err
+    report = done.json
+    assert (report["metric"], report["reference"], report["samples"]) == ("top1", 1.0, 40)
+    assert report["ci_low"] <= report["mean"] <= report["ci_high"]
+    assert len(report["per_layer_snr_db"]) == 2
+    assert all(value > 10 for value in report["per_layer_snr_db"].values())
+    assert "interval of the mean" in done.err
+
+
+def test_gates_set_the_exit_code(call: Call, files: Files) -> None:
+    base = ("verify", files.program, "--reference", files.model, "--data", files.data)
+    passed = call(*base, "--chips", 100, "--max-drop", 0.6, "--json")
+    assert (passed.code, passed.json["decision"]) == (0, "passed")
+    assert passed.json["chips"] < 100
+    assert "passed after" in passed.err
+    failed = call(*base, "--chips", 2, "--min-accuracy", 1.0, "--json")
+    assert (failed.code, failed.json["passed"]) == (1, False)
+    assert "NOT PASSED" in failed.err or "FAILED" in failed.err
+
+
+def test_ideal_is_one_exact_run(call: Call, files: Files) -> None:
+    done = call("verify", files.program, "--data", files.data, "--ideal", "--json")
+    assert done.code == 0
+    assert (done.json["chips"], done.json["interval"]) == (1, "exact")
+
+
+def test_wrong_data(call: Call, files: Files, tmp_path: Path) -> None:
+    done = call("verify", files.program, "--data", files.model, "--json")
+    assert (done.code, done.json["error"]["code"]) == (3, "CIMC-M70")
+    assert call("verify", files.program, "--data", files.data, "--max-drop", 0.1).code == 2
+
+
+def test_a_broken_program(call: Call, files: Files, tmp_path: Path) -> None:
+    import shutil
+
+    broken = tmp_path / "b.cim"
+    shutil.copytree(files.program, broken)
+    blob = broken / "program.safetensors"
+    content = bytearray(blob.read_bytes())
+    content[-1] ^= 1
+    blob.write_bytes(content)
+    done = call("verify", broken, "--json")
+    assert done.code == 4
+    assert done.json["error"]["code"].startswith("CIMC-P")
+
+
+@pytest.mark.parametrize("seed", [0, 11])
+def test_the_same_seed_gives_the_same_figures(call: Call, files: Files, seed: int) -> None:
+    args = ("verify", files.program, "--data", files.data, "--chips", 3, "--seed", seed, "--json")
+    first, second = call(*args).json, call(*args).json
+    assert first.pop("seconds") >= 0
+    second.pop("seconds")
+    assert first == second
