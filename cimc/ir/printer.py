@@ -38,7 +38,7 @@ def digest(value: Any) -> str:
     else:
         array = np.ascontiguousarray(value)
         data, kind, shape = array.reshape(-1).view(np.uint8), str(array.dtype), array.shape
-    return f"{kind}{list(shape)} {hashlib.sha256(memoryview(data)).hexdigest()[:12]}"
+    return f"{kind}{list(shape)} {hashlib.sha256(data.data).hexdigest()[:12]}"
 
 
 def _signal(signal: Signal) -> str:

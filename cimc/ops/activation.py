@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Final
 
 import torch
@@ -102,8 +103,19 @@ def shrink(x: Tensor, *, bias: float = 0.0, lambd: float = 0.5) -> Tensor:
 
 
 def softmax(x: Tensor, *, axis: int = -1) -> Tensor:
-    """Return ``exp(x)`` divided by its sum along an axis."""
-    return torch.softmax(x, axis) if x.ndim else torch.ones_like(x)
+    """Return ``exp(x)`` divided by its sum along an axis.
+
+    Half precision is rounded after every step, as the function that defines the operator says: a
+    fused softmax is more exact, and differs from it by a unit in the last place.
+    """
+    if x.ndim == 0:
+        return torch.ones_like(x)
+    if x.dtype not in (torch.float16, torch.bfloat16) or x.shape[axis] == 0:
+        return torch.softmax(x, axis)
+    raised = torch.exp(x - x.amax(axis, keepdim=True))
+    if x.dtype == torch.float16:
+        return raised / raised.sum(axis, keepdim=True)
+    return raised / reduce(torch.add, raised.unbind(axis)).unsqueeze(axis)
 
 
 def log_softmax(x: Tensor, *, axis: int = -1) -> Tensor:
