@@ -53,7 +53,7 @@ def free_batch(network: Network, data: Mapping[str, Array] | None, seed: int) ->
     if isinstance(fixed, str):
         return replace(network, batched=_independent(network.graph, pair))
     freed = _with_free_reshapes(network.graph, fixed)
-    if _independent(freed, pair):
+    if _independent(freed, pair) and _agree(network.graph, freed, pair.first):
         return replace(
             network,
             graph=freed,
@@ -145,6 +145,20 @@ def _independent(module: GraphModule, pair: _Pair) -> bool:
     except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
         return False
     return all(_same(a, b, t) for a, b, t in zip(*apart, together, strict=True))
+
+
+def _agree(one: GraphModule, other: GraphModule, inputs: list[Tensor]) -> bool:
+    """Whether two graphs give the same; a Reshape may mean another axis than the batch."""
+    try:
+        results = [interpret(module, inputs) for module in (one, other)]
+    except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
+        return False
+    return all(
+        isinstance(a, Tensor)
+        and a.shape == b.shape
+        and bool(torch.allclose(a.double(), b.double(), rtol=0.0, atol=1e-6, equal_nan=True))
+        for a, b in zip(*results, strict=True)
+    )
 
 
 def _same(first: Any, second: Any, together: Any) -> bool:

@@ -37,6 +37,10 @@ def col2im(
         ``(batch, channels, *image_shape)``.
     """
     image, block = image_shape.tolist(), block_shape.tolist()
+    if min(block, default=1) < 1 or x.shape[1] % math.prod(block):
+        raise ModelError(
+            "CIMC-M38", f"{x.shape[1]} rows are not channels of blocks {block}", where="Col2Im"
+        )
     frame = window(image, block, pads=pads, strides=strides, dilations=dilations)
     whole = [b + n + a for b, n, a in zip(frame.before, image, frame.after, strict=True)]
     starts = [
