@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +13,8 @@ from torch.fx import Graph, GraphModule, Node
 
 from cimc.ir import rewrite
 
-# Names a module has already; a constant of that name would not be registered.
-_MODULE_NAMES = frozenset(dir(torch.nn.Module())) | {"graph", "code"}
+# Names a module has already or that Python takes for itself.
+_MODULE_NAMES = frozenset(dir(torch.nn.Module())) | {"graph", "code"} | {*keyword.kwlist}
 
 
 class GraphBuilder:

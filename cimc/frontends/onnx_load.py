@@ -81,6 +81,7 @@ def _load_file(path: Path) -> LoadedModel:
     proto = _parse(data, str(path))
     digest = hashlib.sha256(data)
     del data
+    _check_versions(proto, str(path))
     check_structure(proto, path)
     model = _deserialize(proto)
     external_data.set_base_dir(model.graph, str(path.parent.resolve()))
@@ -90,6 +91,7 @@ def _load_file(path: Path) -> LoadedModel:
 
 
 def _load_proto(proto: onnx.ModelProto, data: bytes | None) -> LoadedModel:
+    _check_versions(proto, "")
     check_structure(proto, None)
     data = proto.SerializeToString(deterministic=True) if data is None else data
     model = _deserialize(proto)
@@ -114,6 +116,11 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
         raise ModelError("CIMC-M01", "not an ONNX model", where=where) from error
     if not proto.ir_version and not proto.HasField("graph"):
         raise ModelError("CIMC-M01", "not an ONNX model", where=where)
+    return proto
+
+
+def _check_versions(proto: onnx.ModelProto, where: str) -> None:
+    """Refuse formats and operator sets that are too old."""
     if proto.ir_version < OLDEST_IR:
         raise ModelError(
             "CIMC-M08",
@@ -129,7 +136,6 @@ def _parse(data: bytes, where: str) -> onnx.ModelProto:
                 where=where,
                 hint="converting the model with onnx.version_converter",
             )
-    return proto
 
 
 def _deserialize(proto: onnx.ModelProto) -> ir.Model:
