@@ -59,7 +59,7 @@ def to_tensor(value: Any, signal: Signal, device: torch.device, *, finite: bool)
             hint=f"converting them: data.astype(numpy.{signal.dtype})",
         )
     _check_shape(array, signal, where)
-    tensor = _tensor(array).to(device)
+    tensor = _tensor(array, signal.dtype).to(device)
     if finite and tensor.is_floating_point() and not _finite(tensor):
         bad = int((~torch.isfinite(tensor)).sum())
         raise ModelError(
@@ -95,22 +95,42 @@ def _finite(x: Tensor) -> bool:
 
 def _same_bits(array: npt.NDArray[Any], signal: Signal) -> bool:
     """Whether the array stands for an element type numpy has no word for."""
-    return signal.dtype == "bfloat16" and array.dtype.name == "float32"
+    return _is_small_float(signal.dtype) and array.dtype.name == "float32"
 
 
-def _tensor(array: npt.NDArray[Any]) -> Tensor:
+def _is_small_float(dtype: str) -> bool:
+    """Whether numpy itself has no such type; arrays of it come from other packages."""
+    return dtype == "bfloat16" or dtype.startswith("float8_")
+
+
+def _tensor(array: npt.NDArray[Any], dtype: str) -> Tensor:
     """Return an array as a tensor, without a copy where torch can share it."""
+    if _is_small_float(dtype):
+        kind: torch.dtype = getattr(torch, dtype)
+        if array.dtype.name == "float32":
+            return torch.from_numpy(np.array(array)).to(kind)
+        bits = np.int16 if array.dtype.itemsize == 2 else np.uint8
+        return torch.from_numpy(np.array(array, order="C").view(bits)).view(kind)
     shareable = array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative
     if not shareable:
         array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
     return torch.from_numpy(array)
 
 
+def samples(value: Any) -> int | None:
+    """Return the size of a value's first axis; None of what has no axes (a sequence, a scalar)."""
+    shape = getattr(value, "shape", ())
+    return int(shape[0]) if len(shape) else None
+
+
 def to_array(value: Any) -> Any:
-    """Return a result as a numpy array; bfloat16 as float32, strings and sequences as they are."""
+    """Return a result as a numpy array; bfloat16 and float8 as float32.
+
+    Strings are arrays of objects already; sequences stay lists.
+    """
     if not isinstance(value, Tensor):
         return value
     value = value.detach().cpu()
-    if value.dtype == torch.bfloat16:
+    if _is_small_float(str(value.dtype).removeprefix("torch.")):
         value = value.float()
     return value.resolve_conj().resolve_neg().numpy()

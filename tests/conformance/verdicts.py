@@ -91,9 +91,9 @@ def judge(case: Case) -> Verdict:
 
 
 def _feed(value: Any) -> Any:
-    """Return an input as a program takes it: bfloat16 as float32."""
+    """Return an input as a program takes it."""
     if isinstance(value, np.ndarray) and value.dtype.name == "bfloat16":
-        return value.astype(np.float32)
+        return value.astype(np.float32)  # either will do; this is the documented way
     return value
 
 
