@@ -13,7 +13,7 @@ from cimc.frontends.onnx_builder import GraphBuilder
 from cimc.frontends.onnx_load import LoadedModel, OnnxSource, load
 from cimc.frontends.onnx_node import Declined, NodeView, Result, dtype_name
 from cimc.frontends.onnx_table import IMPORTERS
-from cimc.frontends.onnx_tensor import NATIVE, non_finite, to_torch
+from cimc.frontends.onnx_tensor import NATIVE, forget, non_finite, to_torch
 from cimc.frontends.opaque_import import opaque_call
 from cimc.ir.network import Network, Signal, Source
 from cimc.ops.table import OPERATORS
@@ -147,6 +147,7 @@ class _Import:
             self.checked.add(value)
             constant = self.builder.value(self._value(value))
             count = 0 if constant is None else non_finite(constant)
+            forget(value.const_value)
             if count:
                 raise ModelError(
                     "CIMC-M11",
@@ -184,5 +185,7 @@ def _shape(value: ir.Value) -> tuple[int | str, ...] | None:
 
 def _axes(shape: ir.Shape) -> Iterator[int | str]:
     for axis in shape:
-        known = isinstance(axis, int) and axis >= 0  # some exporters write -1 for a dynamic axis
-        yield axis if known else str(getattr(axis, "value", "") or "")
+        if isinstance(axis, int) and axis >= 0:
+            yield axis
+        else:  # some exporters write -1 for a dynamic axis
+            yield str(getattr(axis, "value", "") or "")

@@ -99,7 +99,7 @@ class NodeView:
         source = self.node.inputs[index] if index < len(self.node.inputs) else None
         if source is None or source.shape is None:
             return None
-        return tuple(axis if isinstance(axis, int) else None for axis in source.shape)
+        return tuple(a if isinstance(a, int) and a >= 0 else None for a in source.shape)
 
     def rank(self, index: int) -> int | None:
         """Return the rank of an input; None when unknown."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import warnings
 
 import ml_dtypes
@@ -80,6 +81,13 @@ def from_numpy(array: npt.NDArray[np.generic]) -> Tensor:
         # The tensor is never written to; mapped weights stay in the page cache.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def forget(tensor: ir.TensorProtocol | None) -> None:
+    """Let go of the pages of a mapped file that were read; they are read again when needed."""
+    raw = getattr(tensor, "raw", None)
+    if isinstance(raw, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        raw.madvise(mmap.MADV_DONTNEED)
 
 
 def non_finite(values: Tensor) -> int:

@@ -117,7 +117,7 @@ def layers_are_read_where_they_say(network: Network) -> Iterator[str]:
             node = nodes.get(use.node)
             operands = () if node is None else node.args
             operand = operands[use.operand] if use.operand < len(operands) else None
-            if not rewrite.is_constant(operand) or operand.target != layer.weight:  # type: ignore[union-attr]
+            if not rewrite.is_constant(operand) or operand.target != layer.weight:
                 yield f"{layer.name}: {use.node}.{use.operand}"
 
 
