@@ -35,7 +35,8 @@ def _quantity(unit: str) -> tuple[BeforeValidator, PlainSerializer, WithJsonSche
     convert = _Unit(unit)
     schema = {
         "type": "string",
-        "description": f"a number and a unit, such as '1 {unit}'; any SI prefix",
+        "description": "a number and a unit; any SI prefix",
+        "examples": [f"1 {unit}"],
         "pattern": r"^\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*\S+\s*$",
     }
     return BeforeValidator(convert.read), PlainSerializer(convert.write), WithJsonSchema(schema)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from pydantic import BaseModel
+
 from cimc.targets import compatibility, unsupported
 from cimc.targets.problems import Path, Problem
 
@@ -124,7 +126,7 @@ def stuck_rates_add_up(target: Target) -> Iterator[tuple[Path, str, object]]:
 
 def sources_name_settings(target: Target) -> Iterator[tuple[Path, str, object]]:
     """Each key of sources is the dotted path of a setting."""
-    known = _paths(target.model_dump(by_alias=True, mode="json"), ())
+    known = _paths(type(target), ())
     for key in target.sources:
         if key not in known:
             yield ("sources", key), "names no setting", key
@@ -155,9 +157,13 @@ def broken(target: Target) -> list[Problem]:
     return found + compatibility.invalid(target) + unsupported.used(target)
 
 
-def _paths(plain: object, path: tuple[str, ...]) -> set[str]:
-    """Return the dotted paths of all settings of a written target."""
-    if not isinstance(plain, dict):
-        return {".".join(path)}
-    inner = set[str]().union(*(_paths(v, (*path, k)) for k, v in plain.items()))
-    return inner | {".".join(path)}
+def _paths(section: type[BaseModel], path: tuple[str, ...]) -> set[str]:
+    """Return the dotted paths of all settings of a section and of those inside it."""
+    found = set()
+    for name, info in section.model_fields.items():
+        here = (*path, info.alias or name)
+        found.add(".".join(here))
+        for kind in (info.annotation, *getattr(info.annotation, "__args__", ())):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= _paths(kind, here)
+    return found

@@ -131,6 +131,8 @@ class Target(Section):
                     section[parent] = {}
                 section = section[parent]
             section[key] = value
+            told = data["sources"]  # what is changed no longer comes from there
+            data["sources"] = {k: v for k, v in told.items() if not f"{k}.".startswith(f"{path}.")}
         return Target.from_plain(data, name=self.name)
 
     @model_validator(mode="after")

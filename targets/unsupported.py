@@ -35,6 +35,10 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
         lambda t: t.encoding if t.encoding == "bit-sliced" else None,
     ),
     Unsupported(
+        ("cell", "states"), "fixed states with offset columns", "analog, or differential-pair",
+        lambda t: "a list" if _lists_states(t) and t.encoding == "offset-column" else None,
+    ),
+    Unsupported(
         ("read", "drive"), "bit-serial inputs", "parallel",
         lambda t: t.read.drive if t.read.drive == "bit-serial" else None,
     ),
@@ -75,6 +79,10 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
         lambda t: f"{t.wires.bit_line_ohm} ohm" if t.wires.bit_line_ohm else None,
     ),
 )  # fmt: skip
+
+
+def _lists_states(target: Target) -> bool:
+    return target.cell.states != "analog"
 
 
 def used(target: Target) -> list[Problem]:

@@ -1,0 +1,110 @@
+"""Finding and loading target files."""
+
+import pytest
+import yaml
+
+from cimc.errors import TargetError
+from cimc.targets import Target, describe, list_targets, load_target
+
+
+@pytest.mark.parametrize("name", list_targets())
+def test_shipped_targets_load_and_survive_the_program(name):
+    target = load_target(name)
+    assert target.name == name
+    assert Target.from_plain(target.plain()) == target
+    assert Target.from_plain(yaml.safe_load(yaml.safe_dump(target.plain()))) == target
+
+
+@pytest.mark.parametrize("name", list_targets())
+def test_every_number_of_a_shipped_target_has_its_source(name):
+    target = load_target(name)
+    if target.encoding == "signed":
+        return  # exact arithmetic: no numbers
+
+    def numbers(plain, path):
+        for key, value in plain.items():
+            if isinstance(value, dict):
+                yield from numbers(value, f"{path}{key}.")
+            elif isinstance(value, int | float) or (
+                isinstance(value, str) and value[:1].isdigit()
+            ):
+                yield f"{path}{key}"
+
+    plain = target.plain()
+    for key in ("schema", "description", "sources"):
+        del plain[key]
+    defaulted = {line.split(" = ")[0] for line in target.defaulted}
+    assert set(numbers(plain, "")) - defaulted <= target.sources.keys()
+
+
+def test_the_shipped_devices():
+    sizes = {n: (load_target(n).array.rows, load_target(n).arrays) for n in list_targets()}
+    assert sizes == {
+        "ideal": (None, None),
+        "rram": (256, 4096),
+        "rram-128": (128, 16384),
+        "rram-tiny": (128, 8),
+    }
+
+
+def test_a_path_comes_before_a_shipped_name(tmp_path, monkeypatch):
+    text = (load_target.__globals__["_SHIPPED"] / "rram.yaml").read_text(encoding="utf-8")
+    (tmp_path / "rram.yaml").write_text(text.replace("name: rram", "name: mine"), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert load_target("rram.yaml").name == "mine"
+    assert load_target("rram").name == "rram"
+    monkeypatch.chdir("/")
+    assert load_target("rram.yaml").name == "rram"
+    assert load_target(tmp_path / "rram.yaml").name == "mine"
+
+
+def test_an_unknown_name_lists_what_exists():
+    with pytest.raises(TargetError) as caught:
+        load_target("ram")
+    assert str(caught.value) == (
+        "error[CIMC-T01]: no target file and no shipped target 'ram'\n"
+        "  try 'rram', one of: ideal, rram, rram-128, rram-tiny; or a path"
+    )
+
+
+def test_a_folder_is_no_target(tmp_path):
+    with pytest.raises(TargetError) as caught:
+        load_target(tmp_path)
+    assert caught.value.code == "CIMC-T01"
+
+
+def test_errors_of_a_file_are_reported_together_in_order_with_positions(tmp_path, monkeypatch):
+    (tmp_path / "bad.yaml").write_text(
+        "schema: 1\nname: bad\narray: {rows: on, columns: 256}\n"
+        "cell:\n  g_min: 2.1 uS\n  g_max: 17.85\n  g_min: 3 uS\nencoding: pair\nrowz: 1\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TargetError) as caught:
+        load_target("bad.yaml")
+    assert caught.value.code == "CIMC-T02"
+    assert caught.value.message.splitlines() == [
+        "5 errors in the target description",
+        "bad.yaml:3:15: array.rows: is ambiguous: YAML 1.1 reads it as bool; write it out, "
+        "or quote it (got on)",
+        "bad.yaml:5:3: cell.g_min: key given twice, again at line 7 column 3 (got g_min)",
+        "bad.yaml:6:10: cell.g_max: should be written with its unit, such as '1 uS' (got 17.85)",
+        "bad.yaml:8:11: encoding: should be 'differential-pair', 'offset-column', 'bit-sliced' "
+        "or 'signed' (got pair)",
+        "bad.yaml:9:1: rowz: is not a setting of this section",
+    ]
+
+
+def test_an_empty_file_and_a_list(tmp_path):
+    for text, message in (("", "is empty"), ("- 1\n", "should be a mapping of settings")):
+        (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(TargetError, match=message):
+            load_target(tmp_path / "t.yaml")
+
+
+def test_describe_marks_defaults_and_gives_sources():
+    lines = describe(load_target("rram")).splitlines()
+    (line,) = [x for x in lines if "cell.g_max" in x]
+    assert line.split() == ["cell.g_max", "17.85", "uS", "[GDQ]", "section", "4.4"]
+    (line,) = [x for x in lines if "programming.granularity" in x]
+    assert line.split()[-1] == "default"
