@@ -11,7 +11,7 @@ from torch import Tensor
 from cimc.device.conductance import differential_pair, offset_column
 from cimc.errors import InternalError
 from cimc.ir import rewrite
-from cimc.ir.layer import Cells, Codebook, CrossbarLayer
+from cimc.ir.layer import Cells, Codebook, CrossbarLayer, Encoding
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.targets import Target
@@ -39,13 +39,13 @@ class AssignConductance(Pass):
         layers = {}
         for name, layer in network.layers.items():
             matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
-            cells = assign(layer, matrix, context.target)
-            layers[name] = replace(layer, cells=cells, encoding=context.target.encoding)
+            cells, encoding = assign(layer, matrix, context.target)
+            layers[name] = replace(layer, cells=cells, encoding=encoding)
         return replace(network, layers=layers, stage=Stage.ASSIGNED)
 
 
-def assign(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
-    """Return the cells of one layer.
+def assign(layer: CrossbarLayer, matrix: Tensor, target: Target) -> tuple[Cells, Encoding]:
+    """Return the cells of one layer and what they mean.
 
     Args:
         layer: With its codebook, or none for float weights.
@@ -53,11 +53,12 @@ def assign(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
         target: The device.
     """
     if target.encoding == "signed":
-        return Cells((matrix,), None, torch.ones(1))
-    encode = {"differential-pair": _pair, "offset-column": _offset}.get(target.encoding)
-    if encode is None:
-        raise InternalError("CIMC-I03", f"encoding {target.encoding!r} is not implemented")
-    return encode(layer, matrix, target)
+        return Cells((matrix,), None, torch.ones(1)), "signed"
+    if target.encoding == "differential-pair":
+        return _pair(layer, matrix, target), "differential-pair"
+    if target.encoding == "offset-column":
+        return _offset(layer, matrix, target), "offset-column"
+    raise InternalError("CIMC-I03", f"encoding {target.encoding!r} is not implemented")
 
 
 def _limits(codebook: Codebook | None, matrix: Tensor) -> Tensor | None:

@@ -48,14 +48,12 @@ class Calibrate(Pass):
         """Return the network with input statistics on every use."""
         if context.data is None:
             return replace(network, stage=Stage.CALIBRATED)
-        watched = {u.node: [] for layer in network.layers.values() for u in layer.uses}
+        watched: dict[str, list[_Accumulator]] = {}
         for layer in network.layers.values():
             for use in layer.uses:
-                watched[use.node].append(_Accumulator(layer, use.operand))
+                watched.setdefault(use.node, []).append(_Accumulator(layer, use.operand))
         total = context.data.samples
-        runs = split(
-            context.data, network.inputs, batched=network.batched, batch=context.batch
-        )
+        runs = split(context.data, network.inputs, batched=network.batched, batch=context.batch)
         per_run = max(64, self.vectors // len(runs))
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:

@@ -1,11 +1,11 @@
-"""Bring the imported graph into the form the later passes expect, without changing its function."""
+"""Bring the imported graph into the form later passes expect; its function stays."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, TypeGuard, cast
 
 import torch
 from torch import Tensor
@@ -15,10 +15,7 @@ from torch.fx.node import map_arg
 from cimc.ir import rewrite
 from cimc.ir.batching import free_batch, tried_dtypes
 from cimc.ir.network import Network, Stage
-from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
-
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 
 
 @dataclass(frozen=True)
@@ -28,9 +25,9 @@ class Canonicalize(Pass):
     0. A CastLike that does not change the element type goes.
     1. A node whose operands are all constants is computed now, unless the result is larger than
        ``max_constant_bytes`` or the operator is opaque.
-    2. ``y = BatchNorm(Conv(x, w, b))``, with constant statistics, ``w`` and ``y`` read nowhere else,
-       becomes one convolution (likewise ConvTranspose): ``w' = w * s``, ``b' = b * s + t`` with
-       ``s = scale / sqrt(var + epsilon)``, ``t = bias - mean * s``.
+    2. ``y = BatchNorm(Conv(x, w, b))``, with constant statistics, ``w`` and ``y`` read nowhere
+       else, becomes one convolution (likewise ConvTranspose): ``w' = w * s``, ``b' = b * s + t``
+       with ``s = scale / sqrt(var + epsilon)``, ``t = bias - mean * s``.
     3. ``Conv(x, w, b) * m + a`` with constants of one value a channel is folded in the same way.
     4. ``identity`` is replaced by its operand, unless it is a result of the network itself.
     5. Nodes nobody reads go.
@@ -73,12 +70,13 @@ class Canonicalize(Pass):
         )
         if not self.free_batch:
             return done
-        return free_batch(done, context.data and context.data.inputs, context.seed)
+        data = None if context.data is None else context.data.inputs
+        return free_batch(done, data, context.seed)
 
 
 def _remove_identities(graph: Graph) -> None:
     for node in list(graph.nodes):
-        if _NAMES.get(node.target) == "identity" and node.op == "call_function":
+        if rewrite.operator_name(node) == "identity" and node.op == "call_function":
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
 
@@ -86,7 +84,7 @@ def _remove_identities(graph: Graph) -> None:
 def _fix_casts(graph: Graph, dtypes: Mapping[str, torch.dtype]) -> None:
     """Turn ``cast_like`` into ``identity`` or ``cast``: element types do not depend on values."""
     for node in list(graph.nodes):
-        if node.op != "call_function" or _NAMES.get(node.target) != "cast_like":
+        if node.op != "call_function" or rewrite.operator_name(node) != "cast_like":
             continue
         x, like = node.args[:2]
         if x.name not in dtypes or like.name not in dtypes:
@@ -106,7 +104,7 @@ def _output_bytes(value: object) -> int:
 
 def _too_large(node: Node, operands: tuple[object, ...], limit: int) -> bool:
     """Tell whether the result would be larger than the limit, for operators that can blow up."""
-    name = _NAMES.get(node.target, "")
+    name = rewrite.operator_name(node)
     if name in ("constant_of_shape", "expand") and isinstance(operands[-1], Tensor):
         return int(operands[-1].to(torch.float64).clamp(min=1).prod()) * 8 > limit
     if name == "tile" and isinstance(operands[0], Tensor) and isinstance(operands[1], Tensor):
@@ -121,13 +119,13 @@ def _too_large(node: Node, operands: tuple[object, ...], limit: int) -> bool:
 def _fold_constants(
     graph: Graph, tensors: dict[str, Tensor], limit: int, names: dict[str, str]
 ) -> None:
-    known: dict[Node, object] = {}
+    known: dict[Node, Any] = {}
     for node in list(graph.nodes):
         if node.op == "get_attr":
             known[node] = tensors[str(node.target)]
         elif node.op == "call_function" and all(n in known for n in node.all_input_nodes):
             target = node.target
-            if target is not operator.getitem and _NAMES.get(target, "opaque") == "opaque":
+            if target is not operator.getitem and rewrite.operator_name(node) in ("", "opaque"):
                 continue
             operands = map_arg(node.args, known.__getitem__)
             if _too_large(node, operands, limit):
@@ -153,7 +151,9 @@ def _source_of(
     """Return the source parameter a folded constant is a reshaped or transposed view of."""
     parents = [n for n in node.all_input_nodes if n.op == "get_attr"]
     same = [
-        n for n in parents if str(n.target) in names and tensors[str(n.target)].numel() == value.numel()
+        n
+        for n in parents
+        if str(n.target) in names and tensors[str(n.target)].numel() == value.numel()
     ]
     return names[str(same[0].target)] if same else None
 
@@ -168,18 +168,13 @@ def _weight_is_free(conv: Node, graph: Graph) -> bool:
     bias = conv.args[2] if len(conv.args) > 2 else None
     if not rewrite.is_constant(weight) or not (bias is None or rewrite.is_constant(bias)):
         return False
-    readers = [n for n in graph.nodes if n.op == "get_attr" and n.target == weight.target]  # type: ignore[union-attr]
+    readers = [n for n in graph.nodes if n.op == "get_attr" and n.target == weight.target]
     return sum(len(n.users) for n in readers) == 1
 
 
 def _fold_affine(graph: Graph, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
     for node in list(graph.nodes):
-        if node.op != "call_function" or _NAMES.get(node.target) not in (
-            "batch_normalization",
-            "mul",
-            "add",
-            "sub",
-        ):
+        if rewrite.operator_name(node) not in ("batch_normalization", "mul", "add", "sub"):
             continue
         found = _affine(node, tensors)
         if found is None:
@@ -192,63 +187,53 @@ def _fold_affine(graph: Graph, tensors: dict[str, Tensor], names: dict[str, str]
         graph.erase_node(node)
 
 
-def _channels(conv: Node, tensors: dict[str, Tensor]) -> int | None:
-    if not rewrite.is_constant(conv.args[1]):
-        return None
-    weight = tensors[str(conv.args[1].target)]  # type: ignore[union-attr]
-    if not weight.is_floating_point() or weight.ndim < 3:
-        return None
-    group = int(conv.kwargs.get("group", 1))  # type: ignore[arg-type]
-    return weight.shape[0] if _NAMES[conv.target] == "conv" else weight.shape[1] * group
+def _is_convolution(node: object) -> TypeGuard[Node]:
+    return rewrite.operator_name(node) in ("conv", "conv_transpose")
 
 
-def _is_convolution(node: object) -> bool:
-    return (
-        isinstance(node, Node)
-        and node.op == "call_function"
-        and _NAMES.get(node.target) in ("conv", "conv_transpose")
-    )
+def _group(conv: Node) -> int:
+    return int(cast("int", conv.kwargs.get("group", 1)))
 
 
 def _affine(node: Node, tensors: dict[str, Tensor]) -> tuple[Node, Tensor, Tensor] | None:
     """Return the convolution, scale and shift (float64, one a channel) that a node applies."""
-    kind = _NAMES[node.target]
+    kind = rewrite.operator_name(node)
+    conv, other = node.args[:2]
     if kind == "batch_normalization":
-        conv, *statistics = node.args
+        statistics = node.args[1:5]
         if not _is_convolution(conv) or not all(rewrite.is_constant(s) for s in statistics):
             return None
-        gamma, beta, mean, var = (tensors[str(s.target)].double() for s in statistics[:4])  # type: ignore[union-attr]
-        scale = gamma / torch.sqrt(var + float(node.kwargs.get("epsilon", 1e-5)))  # type: ignore[arg-type]
-        return (conv, scale, beta - mean * scale) if _finite(scale) else None  # type: ignore[return-value]
-    conv, other = node.args[:2]
-    if not _is_convolution(conv):
-        if kind == "sub":
-            return None
+        values = (rewrite.constant_of(s, tensors).double() for s in statistics)
+        gamma, beta, mean, var = values
+        epsilon = float(cast("float", node.kwargs.get("epsilon", 1e-5)))
+        scale = gamma / torch.sqrt(var + epsilon)
+        return (conv, scale, beta - mean * scale) if _finite(scale) else None
+    if not _is_convolution(conv) and kind != "sub":
         conv, other = other, conv
     if not _is_convolution(conv) or not rewrite.is_constant(other):
         return None
-    channels = _channels(conv, tensors)  # type: ignore[arg-type]
-    value = _per_channel(tensors[str(other.target)], channels, conv, tensors)  # type: ignore[union-attr, arg-type]
-    if value is None or channels is None:
+    value = _per_channel(rewrite.constant_of(other, tensors), conv, tensors)
+    if value is None:
         return None
-    ones, zeros = torch.ones(channels).double(), torch.zeros(channels).double()
     if kind == "mul":
-        return conv, value, zeros  # type: ignore[return-value]
-    return conv, ones, value if kind == "add" else -value  # type: ignore[return-value]
+        return conv, value, torch.zeros_like(value)
+    return conv, torch.ones_like(value), value if kind == "add" else -value
 
 
 def _finite(value: Tensor) -> bool:
     return bool(torch.isfinite(value).all())
 
 
-def _per_channel(
-    value: Tensor, channels: int | None, conv: Node, tensors: dict[str, Tensor]
-) -> Tensor | None:
-    """Return a constant as float64 ``(channels,)`` when it has one value a channel of NC... data."""
-    rank = tensors[str(conv.args[1].target)].ndim if channels else 0  # type: ignore[union-attr]
-    if channels is None or value.ndim > rank or not value.is_floating_point():
+def _per_channel(value: Tensor, conv: Node, tensors: dict[str, Tensor]) -> Tensor | None:
+    """Return a constant as float64 ``(channels,)`` if it has one value a channel of NC... data."""
+    if not rewrite.is_constant(conv.args[1]) or not value.is_floating_point():
         return None
-    shape = (1,) * (rank - value.ndim) + tuple(value.shape)
+    weight = rewrite.constant_of(conv.args[1], tensors)
+    if not weight.is_floating_point() or value.ndim > weight.ndim:
+        return None
+    transposed = rewrite.operator_name(conv) == "conv_transpose"
+    channels = weight.shape[1] * _group(conv) if transposed else weight.shape[0]
+    shape = (1,) * (weight.ndim - value.ndim) + tuple(value.shape)
     if shape[0] != 1 or any(s != 1 for s in shape[2:]) or shape[1] not in (1, channels):
         return None
     flat = value.double().reshape(-1)
@@ -263,20 +248,20 @@ def _apply_affine(
     scale: Tensor,
     shift: Tensor,
 ) -> None:
-    key = str(conv.args[1].target)  # type: ignore[union-attr]
-    weight = tensors[key]
-    group = int(conv.kwargs.get("group", 1))  # type: ignore[arg-type]
-    if _NAMES[conv.target] == "conv":
+    """Put a scale and a shift of the output channels into weight and bias."""
+    weight = rewrite.constant_of(conv.args[1], tensors)
+    key = str(cast("Node", conv.args[1]).target)
+    if rewrite.operator_name(conv) == "conv":
         factor = scale.reshape(-1, *[1] * (weight.ndim - 1))
     else:
+        group = _group(conv)
         per_row = scale.reshape(group, 1, -1).expand(group, weight.shape[0] // group, -1)
         factor = per_row.reshape(weight.shape[0], -1, *[1] * (weight.ndim - 2))
     bias = conv.args[2] if len(conv.args) > 2 else None
-    old = tensors[str(bias.target)].double() if isinstance(bias, Node) else torch.zeros(len(scale))
+    old = torch.zeros_like(shift) if bias is None else rewrite.constant_of(bias, tensors).double()
+    folded = (weight.double() * factor).to(weight.dtype)
     with graph.inserting_before(conv):
-        new_weight = rewrite.constant(
-            graph, tensors, f"{key}_folded", (weight.double() * factor).to(weight.dtype)
-        )
+        new_weight = rewrite.constant(graph, tensors, f"{key}_folded", folded)
         new_bias = rewrite.constant(
             graph, tensors, f"{key}_bias", (old * scale + shift).to(weight.dtype)
         )

@@ -60,9 +60,7 @@ class FitConverters(Pass):
         if adc_bits is None:
             return replace(network, layers=layers)
         if context.data is None:
-            fitted = {
-                name: _with_adc(layer, {}, adc_bits) for name, layer in layers.items()
-            }
+            fitted = {name: _with_adc(layer, {}, adc_bits) for name, layer in layers.items()}
             return replace(network, layers=fitted)
         seen = self._currents(network, layers, context)
         fitted = {name: _with_adc(layer, seen, adc_bits) for name, layer in layers.items()}
@@ -85,7 +83,9 @@ class FitConverters(Pass):
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
             for layer, use in by_node.get(node.name, ()):
-                most = max(1, min(self.vectors, 2**22 // (layer.geometry.groups * layer.geometry.rows)))
+                most = max(
+                    1, min(self.vectors, 2**22 // (layer.geometry.groups * layer.geometry.rows))
+                )
                 x = input_vectors(
                     node, use.operand, operands, value, layer.geometry, most, context.seed
                 )
@@ -199,5 +199,5 @@ def _from_currents(
 
 
 def _positive(full: Tensor) -> Tensor:
-    """Return full scales with 1 uS where a tile never carries current: any range is right there."""
+    """Return full scales, 1 uS where a tile never carries current: any range is right there."""
     return torch.where(full > 0, full, torch.ones_like(full)).to(torch.float32)

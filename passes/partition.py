@@ -17,10 +17,10 @@ from cimc.ir import rewrite
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
-from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
 
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
+#: Weights looked at together: bounds the memory of the look.
+_CHUNK = 2**24
 
 #: Operand positions that may hold a stationary weight.
 WEIGHT_OPERANDS = {
@@ -42,8 +42,9 @@ class Partition(Pass):
        weights of LSTM, GRU and RNN become crossbar layers; float32 only, other element types stay
        digital and are named in a warning.
     2. A weight read by several nodes in one orientation is one layer with several uses.
-    3. A pattern (shell wildcards) is matched against the weight's source name, the layer's name and
-       the source node's name.  ``digital`` takes layers off the crossbars; ``analog`` overrides it.
+    3. A pattern (shell wildcards) is matched against the weight's source name, the layer's name
+       and the source node's name.  ``digital`` takes layers off the crossbars; ``analog``
+       overrides it.
     4. A weight without elements stays digital: there is nothing to program.
 
     Attributes:
@@ -131,7 +132,8 @@ def _some(network: Network, tensors: dict[str, Tensor]) -> str:
 
 def _require_finite(weight: Tensor, names: tuple[str, ...]) -> None:
     flat = weight.reshape(-1)
-    bad = sum(int((~torch.isfinite(part)).sum()) for part in flat.split(2**24))
+    starts = range(0, flat.numel(), _CHUNK)
+    bad = sum(int((~torch.isfinite(flat[s : s + _CHUNK])).sum()) for s in starts)
     if bad:
         raise ModelError(
             "CIMC-M51",
@@ -141,14 +143,16 @@ def _require_finite(weight: Tensor, names: tuple[str, ...]) -> None:
         )
 
 
-def _candidates(graph: torch.fx.Graph, tensors: dict[str, Tensor]) -> Iterator[tuple[Node, int, Geometry]]:
+def _candidates(
+    graph: torch.fx.Graph, tensors: dict[str, Tensor]
+) -> Iterator[tuple[Node, int, Geometry]]:
     """Yield node, operand position and geometry of every product with a constant weight."""
     for node in graph.nodes:
-        name = _NAMES.get(node.target, "") if node.op == "call_function" else ""
+        name = rewrite.operator_name(node)
         for operand in WEIGHT_OPERANDS.get(name, ()):
             if operand >= len(node.args) or not rewrite.is_constant(node.args[operand]):
                 continue
-            weight = tensors[str(node.args[operand].target)]  # type: ignore[union-attr]
+            weight = tensors[str(node.args[operand].target)]
             if not weight.is_floating_point() or weight.numel() == 0:
                 continue
             geometry = geometry_of(name, operand, weight.shape, node.kwargs)

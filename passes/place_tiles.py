@@ -114,7 +114,9 @@ def _blocks(layer: CrossbarLayer, target: Target) -> list[_Block]:
             rows = np.concatenate([[0], np.cumsum(heights[chosen])])
             columns = np.concatenate([[0], np.cumsum(widths[chosen])])
             blocks.append(
-                _Block(layer.name, chosen, rows[:-1], columns[:-1], int(rows[-1]), int(columns[-1]))
+                _Block(
+                    layer.name, chosen, rows[:-1], columns[:-1], int(rows[-1]), int(columns[-1])
+                )
             )
     return blocks
 

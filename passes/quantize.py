@@ -23,8 +23,6 @@ from cimc.quantizers.curvature import Curvature
 from cimc.quantizers.layer import LayerQuantizer
 from cimc.verification.batches import split, subset
 
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
-
 
 @dataclass(frozen=True)
 class Quantize(Pass):
@@ -34,8 +32,8 @@ class Quantize(Pass):
        [GDQ §3.1], or uniform levels.
     2. With data the levels are chosen to minimize the error of the layer's *outputs*: error
        feedback in curvature order over the inputs as they really are downstream of the layers
-       already quantized; then the mean of each output channel is corrected to that of the float network, in
-       the bias where there is one, in a digital addition where there is none.
+       already quantized; then the mean of each output channel is corrected to that of the float
+       network, in the bias where there is one, in a digital addition where there is none.
     3. A layer read in several places is quantized once, for the inputs of all of them.
     4. ``levels`` None leaves the weights float (ideal target).
 
@@ -43,7 +41,8 @@ class Quantize(Pass):
         quantizer: ``lloyd`` or ``uniform``.
         levels: Weight levels, 2 to 256 [-]; None: float.
         per_column: Give each output column its own codebook.
-        samples: Most calibration samples used [-]; fewer where their activations need more than ``mebibytes``.
+        samples: Most calibration samples used [-]; fewer where their activations need more than
+            ``mebibytes``.
         vectors: Most input vectors a use for the curvature [-].
         mebibytes: Memory for the activations of all samples at once [MiB].
         correct_means: Do the last part of rule 2.
@@ -181,7 +180,7 @@ class _Calibrated:
         return found
 
     def _shared_curvature(self, runs: list[list[Tensor]]) -> dict[str, Curvature]:
-        """Return the curvature of layers read in several places, summed over them (float inputs)."""
+        """Return the curvature of layers read several times, summed over their float inputs."""
         shared = {n: layer for n, layer in self.layers.items() if len(layer.uses) > 1}
         sums: dict[str, Curvature] = {}
         places = {(u.node, n): u for n, layer in shared.items() for u in layer.uses}
@@ -236,7 +235,7 @@ def _channel_means(values: Sequence[Tensor], axis: int) -> Tensor:
 
 def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tensor) -> None:
     """Add a constant to each output channel of a node: in its bias, or in an addition after it."""
-    name = _NAMES[node.target]
+    name = rewrite.operator_name(node)
     scale = float(node.kwargs.get("beta", 1.0)) if name == "gemm" else 1.0  # type: ignore[arg-type]
     bias = node.args[2] if len(node.args) > 2 else None
     in_place = name in ("conv", "conv_transpose", "gemm") and scale != 0
@@ -247,7 +246,8 @@ def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tenso
             new = rewrite.constant(graph, tensors, f"{node.name}_bias", value)
         node.args = (*node.args[:2], new)
         return
-    shape = (-1, *[1] * (tensors[str(node.args[1].target)].ndim - 2)) if "conv" in name else (-1,)  # type: ignore[union-attr]
+    spatial = rewrite.constant_of(node.args[1], tensors).ndim - 2 if "conv" in name else 0
+    shape = (-1, *[1] * spatial)
     with graph.inserting_after(node):
         new = rewrite.constant(graph, tensors, f"{node.name}_mean", delta.reshape(shape))
     with graph.inserting_after(new):

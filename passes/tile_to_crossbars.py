@@ -60,7 +60,7 @@ def tile(layer: CrossbarLayer, target: Target) -> CrossbarLayer:
 
 
 def ranges(total: int, most: int) -> Ranges:
-    """Return consecutive ranges of at most ``most`` that cover ``total``: int32 ``(n, 2)``, first and size."""
+    """Return ranges of at most ``most`` that cover ``total``: int32 ``(n, 2)``, first and size."""
     first = np.arange(0, total, most)
     return np.stack([first, np.minimum(most, total - first)], axis=1).astype(np.int32)
 
@@ -92,7 +92,7 @@ def weight_columns(target: Target, where: str) -> int | None:
     if fit < 1:
         raise FitError(
             "CIMC-S02",
-            f"{target.encoding} needs more bit lines a weight than the {target.array.columns} of an array",
+            f"{target.encoding} needs more bit lines than the {target.array.columns} there are",
             where=f"layer '{where}'",
             hint="a target with wider arrays",
         )

@@ -20,7 +20,8 @@ def import_model(
 
     Args:
         model: Path of an ``.onnx`` or ``.pt2`` file; an ONNX model (``ModelProto``,
-            ``onnx_ir.Model``, bytes); a ``torch.nn.Module``, ``GraphModule`` or ``ExportedProgram``.
+            ``onnx_ir.Model``, bytes); a ``torch.nn.Module``, ``GraphModule`` or
+            ``ExportedProgram``.
         example_inputs: For torch modules: positional arguments to call them with.
         dynamic_shapes: For torch modules: as ``torch.export.export`` takes it.
         trust_input: Allow ``.pt2`` files, whose reading executes code they contain.

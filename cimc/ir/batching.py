@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,8 @@ from torch.fx import GraphModule, Node
 
 from cimc.errors import CimcError
 from cimc.ir import rewrite
-from cimc.ir.made_up import made_up, trials
 from cimc.ir.interpreter import interpret
+from cimc.ir.made_up import made_up, trials
 from cimc.ir.network import Array, Network, Signal
 from cimc.ops.table import OPERATORS
 
@@ -33,12 +34,12 @@ class _Pair:
 
 
 def free_batch(network: Network, data: Mapping[str, Array] | None, seed: int) -> Network:
-    """Return the network with its first axis free where a trial shows that samples are independent.
+    """Return the network with its first axis free where a trial shows samples independent.
 
     1. Every input's first axis must have one common size or name, and so must every output's.
     2. The network is run on two lots of samples apart and together: the results must agree.
-    3. A fixed size (a model exported for one image) is freed by letting Reshapes to that size keep the size of
-       their operand, when rule 2 then holds.
+    3. A fixed size (a model exported for one image) is freed by letting Reshapes to that size
+       keep the size of their operand, when rule 2 then holds.
     4. When only rule 1 holds with a fixed size, runs take exactly that many samples.
     """
     fixed = _common_size(network.inputs)
@@ -113,17 +114,16 @@ def _pair(
     candidates = []
     if data is not None and all(len(data[s.name]) >= 2 * size for s in network.inputs):
         candidates.append(
-            tuple({s.name: data[s.name][i * size : (i + 1) * size] for s in network.inputs} for i in (0, 1))
-        )
-    try:
-        for trial in trials():
-            candidates.append(
-                tuple(
-                    made_up(network.inputs, seed=seed + i, trial=trial, samples=size) for i in (1, 2)
-                )
+            tuple(
+                {s.name: data[s.name][i * size : (i + 1) * size] for s in network.inputs}
+                for i in (0, 1)
             )
-    except CimcError:
-        pass
+        )
+    with suppress(CimcError):  # inputs that cannot be made up leave only the data
+        candidates.extend(
+            tuple(made_up(network.inputs, seed=seed + i, trial=t, samples=size) for i in (1, 2))
+            for t in trials()
+        )
     for lots in candidates:
         first, second = ([_tensor(lot[s.name]) for s in network.inputs] for lot in lots)
         try:
@@ -173,12 +173,14 @@ def _same(first: Any, second: Any, together: Any) -> bool:
         return bool(torch.equal(expected, together))
     scale = float(torch.nan_to_num(expected).abs().max()) if expected.numel() else 0.0
     return bool(
-        torch.allclose(expected, together, rtol=0.0, atol=TOLERANCE * scale + 1e-30, equal_nan=True)
+        torch.allclose(
+            expected, together, rtol=0.0, atol=TOLERANCE * scale + 1e-30, equal_nan=True
+        )
     )
 
 
 def _with_free_reshapes(module: GraphModule, size: int) -> GraphModule:
-    """Return the graph with Reshapes to ``(size, ...)`` changed to ``(0, ...)``: keep that axis."""
+    """Return the graph with Reshapes to ``(size, ...)`` made ``(0, ...)``: keep that axis."""
     graph, tensors = rewrite.copy(module)
     reshape = OPERATORS["reshape"].function
     for node in list(graph.nodes):

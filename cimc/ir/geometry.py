@@ -51,7 +51,7 @@ class Geometry:
         return (self.groups, self.rows, self.columns)
 
     def to_matrix(self, weight: Tensor) -> Tensor:
-        """Return the weight as a stack of matrices, shape ``(groups, rows, columns)`` (a view where it can be)."""
+        """Return the weight as matrices, ``(groups, rows, columns)``; a view where it can be."""
         g, r, c = self.shape
         if self.kind == "conv":
             return weight.reshape(g, c, r).transpose(1, 2)

@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.fx import Node
 
 from cimc.ir.geometry import Geometry
-from cimc.ops.table import OPERATORS
+from cimc.ir.rewrite import operator_name
 from cimc.ops.convolution import conv_window
-
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 
 
 def input_operand(node: Node, operand: int, operands: tuple[Any, ...], value: Any) -> Tensor:
@@ -25,7 +23,7 @@ def input_operand(node: Node, operand: int, operands: tuple[Any, ...], value: An
         value: Its result: the recurrent weight of an LSTM, GRU or RNN multiplies the hidden
             states, which are the first result.
     """
-    name = _NAMES[node.target]
+    name = operator_name(node)
     if name == "matmul":
         x = operands[1 - operand]
     elif operand == 2:
@@ -37,8 +35,8 @@ def input_operand(node: Node, operand: int, operands: tuple[Any, ...], value: An
 
 
 def channel_axis(node: Node, operand: int) -> int | None:
-    """Return the axis of the result that holds the output channels; None when it has no such axis."""
-    name = _NAMES[node.target]
+    """Return the axis of the result that holds the output channels; None when none does."""
+    name = operator_name(node)
     if name in ("conv", "conv_transpose"):
         return 1
     return -1 if name == "gemm" or (name == "matmul" and operand == 1) else None
@@ -59,7 +57,7 @@ def input_vectors(
         Shape ``(n, groups, rows)``.
     """
     x = input_operand(node, operand, operands, value)
-    name = _NAMES[node.target]
+    name = operator_name(node)
     draw = torch.Generator().manual_seed(seed)
     if name == "conv":
         return _patches(x, node.kwargs, geometry, most, draw)
@@ -86,7 +84,7 @@ def _choose(rows: Tensor, most: int, draw: torch.Generator) -> Tensor:
 
 
 def _matrix_vectors(x: Tensor, geometry: Geometry, stack: torch.Size) -> Tensor:
-    """Return the vectors of a matmul: along the last axis, or the last but one of a left constant."""
+    """Return the vectors of a matmul: along the last axis, the last but one of a left constant."""
     if geometry.kind == "matrix-left":
         x = x.unsqueeze(-1) if x.ndim == 1 else x
         x = x.transpose(-1, -2)
@@ -94,7 +92,7 @@ def _matrix_vectors(x: Tensor, geometry: Geometry, stack: torch.Size) -> Tensor:
         x = x[None]
     if geometry.groups == 1:
         return x.reshape(-1, 1, geometry.rows)
-    lead = torch.broadcast_shapes(x.shape[:-2], stack)
+    lead = torch.broadcast_shapes(x.shape[:-2], stack)  # type: ignore[no-untyped-call]
     x = x.expand(*lead, *x.shape[-2:])
     depth = len(stack)
     front = x.shape[: len(lead) - depth]

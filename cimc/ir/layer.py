@@ -68,7 +68,8 @@ class Adc:
 
     Attributes:
         bits: Resolution [bit]; None: no converter.
-        i_max_us: Full scale of each row tile, float32 ``(row_tiles,)`` [uS]; None without converter.
+        i_max_us: Full scale of each row tile, float32 ``(row_tiles,)`` [uS]; None without
+            converter.
     """
 
     bits: int | None = None
@@ -112,8 +113,9 @@ class Codebook:
 class Cells:
     """The conductances of a layer, as they are to be programmed.
 
-    Differential pair: ``planes`` are G+ and G-, the weight is ``gain * (G+ - G-)``.  Offset column: ``planes``
-    are G and the offset cells ``(groups, rows, column_tiles)``, the weight is ``gain * (G - G_offset)``.  Signed (the
+    Differential pair: ``planes`` are G+ and G-, the weight is ``gain * (G+ - G-)``.  Offset
+    column: ``planes`` are G and the offset cells ``(groups, rows, column_tiles)``, the weight is
+        ``gain * (G - G_offset)``.  Signed (the
     ideal target): one plane, float32, in weight units, gain 1.
 
     Attributes:
@@ -129,9 +131,10 @@ class Cells:
 
 
 #: Columns of a tile table.  ``row``/``column`` are logical, inside the matrix of ``group``;
-#: ``array_row``/``array_column`` are the physical place of the tile's first cell.  A weight column takes as many
-#: adjacent physical columns as the encoding has cells per weight (differential pair: G+ left, G- right); an
-#: offset-column tile has its offset cells in one more physical column, right of the last.
+#: ``array_row``/``array_column`` are the physical place of the tile's first cell.  A weight
+#: column takes as many adjacent physical columns as the encoding has cells per weight
+#: (differential pair: G+ left, G- right); an offset-column tile has its offset cells in one more
+#: physical column, right of the last.
 TILE_FIELDS = (
     "group",
     "row_tile",
@@ -156,11 +159,12 @@ class CrossbarLayer:
         uses: Where it is read.
         codebook: Set by ``quantize``; None before, and for float weights (ideal target).
         tiles: Set by ``tile`` (array places -1) and ``place``; int32 ``(n, len(TILE_FIELDS))``.
-        row_tiles: Row ranges shared by all groups, int32 ``(t, 2)``: first row, rows. Set by ``tile``.
+        row_tiles: Row ranges shared by all groups, int32 ``(t, 2)``: first row, rows. Set by
+            ``tile``.
         cells: Set by ``assign-conductance``.
         encoding: Set by ``assign-conductance``.
-        float_matrix: The float weight, ``(groups, rows, columns)``, kept by ``quantize`` when there
-            are calibration data (recompiling for a chip starts from it); None otherwise.
+        float_matrix: The float weight, ``(groups, rows, columns)``, kept by ``quantize`` when
+            there are calibration data (recompiling for a chip starts from it); None otherwise.
     """
 
     name: str

@@ -36,7 +36,8 @@ class Signal:
         name: As in the source model; it keys user data files.
         dtype: numpy name of the element type (``float32``, ``int64``, ``bool``), or ``string``,
             ``sequence``, ``optional`` for values that only opaque operators handle.
-        shape: One entry an axis: a size, or the name of a dynamic axis ('' when it has none); None: rank unknown.
+        shape: One entry an axis: a size, or the name of a dynamic axis ('' when it has none);
+            None: rank unknown.
     """
 
     name: str
@@ -65,10 +66,11 @@ class Source:
 class Network:
     """A network on its way to a device program.
 
-    The graph's call targets are ``cimc.ops`` functions and ``operator.getitem`` only.  Tensor operands are positional,
-    attributes are keyword arguments with literal values.  Constants and weights are ``get_attr`` nodes.
-    ``node.meta['source']`` names the node of the source model, ``node.meta['operator']`` its operator.  Placeholders are
-    in the order of ``inputs``; the output node holds a tuple in the order of ``outputs``.
+    The graph's call targets are ``cimc.ops`` functions and ``operator.getitem`` only.  Tensor
+    operands are positional, attributes are keyword arguments with literal values.  Constants and
+    weights are ``get_attr`` nodes. ``node.meta['source']`` names the node of the source model,
+    ``node.meta['operator']`` its operator.  Placeholders are in the order of ``inputs``; the
+    output node holds a tuple in the order of ``outputs``.
 
     Attributes:
         graph: The computation; always executable with torch.

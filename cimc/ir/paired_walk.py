@@ -38,8 +38,8 @@ class Step:
     result: Values
 
 
-#: Called before a node runs; may change the tensors.  Then called with the changed results and returns them,
-#: possibly corrected.
+#: Called before a node runs; may change the tensors.  Then called with the changed results and
+#: returns them, possibly corrected.
 Change = Callable[[Step], None]
 Correct = Callable[[Step, Values], Values]
 
@@ -88,7 +88,9 @@ def paired_walk(
                     changed = [node.target(*n, **node.kwargs) for n in new]
                     after[node] = correct(step, changed)
                 else:
-                    after[node] = results if same else [node.target(*n, **node.kwargs) for n in new]
+                    after[node] = (
+                        results if same else [node.target(*n, **node.kwargs) for n in new]
+                    )
             for dead in last.get(node, ()):
                 before.pop(dead, None)
                 after.pop(dead, None)

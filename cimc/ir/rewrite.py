@@ -4,11 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
 from torch.fx import Graph, GraphModule, Node
+
+from cimc.ops.table import OPERATORS
+
+_NAMES: Mapping[object, str] = {spec.function: name for name, spec in OPERATORS.items()}
+
+
+def operator_name(node: object) -> str:
+    """Return the name of the operator a node calls; '' for anything else."""
+    if not isinstance(node, Node) or node.op != "call_function":
+        return ""
+    return _NAMES.get(node.target, "")
+
+
+def constant_of(node: object, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return the tensor that a ``get_attr`` node reads.
+
+    Raises:
+        TypeError: It is no such node.
+    """
+    if not isinstance(node, Node) or node.op != "get_attr":
+        raise TypeError(f"{node!r} does not read a constant")
+    return tensors[str(node.target)]
 
 
 def attributes(module: GraphModule) -> dict[str, Tensor]:
@@ -64,7 +86,7 @@ def constant(graph: Graph, tensors: dict[str, Tensor], name: str, value: Tensor)
     return graph.create_node("get_attr", key)
 
 
-def is_constant(node: Any) -> bool:
+def is_constant(node: object) -> TypeGuard[Node]:
     """Tell whether an operand is a constant."""
     return isinstance(node, Node) and node.op == "get_attr"
 

@@ -16,8 +16,9 @@ from cimc.ir.network import Array
 #: different order through a deep network.
 TOLERANCE = 1e-4
 
-#: Differences are taken relative to at least this much: onnxruntime computes sigmoid, tanh and exp by
-#: approximations good to about 1e-7 absolute, which says nothing of outputs that are all near zero.
+#: Differences are taken relative to at least this much: onnxruntime computes sigmoid, tanh and
+#: exp by approximations good to about 1e-7 absolute, which says nothing of outputs that are all
+#: near zero.
 SMALLEST_SCALE = 1e-3
 
 

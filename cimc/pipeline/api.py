@@ -17,7 +17,7 @@ from cimc.verification import verify
 __all__ = ["compile", "load", "run", "verify"]
 
 
-def compile(model: Any, *, target: str | Path | Target, **options: Any) -> DeviceProgram:  # noqa: A001
+def compile(model: Any, *, target: str | Path | Target, **options: Any) -> DeviceProgram:
     """Compile a trained network to a device program.
 
     Args:

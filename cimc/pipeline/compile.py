@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cimc.errors import InternalError, ModelError, UsageError
 from cimc.executor import Executor
 from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
 from cimc.passbase import Pass, PassContext, Progress, silent
-from cimc.passes import PASSES, load
 from cimc.pipeline import samples
-from cimc.pipeline.agreement import Agreement, compare, require
+from cimc.pipeline.agreement import compare, require
 from cimc.pipeline.emit import emit
 from cimc.pipeline.options import Options
-from cimc.pipeline.report import CompileReport, CompileResult, peak_rss_mib
+from cimc.pipeline.report import CompileResult
 from cimc.pipeline.runner import Runner, check_order
 from cimc.pipeline.summary import summarize
 from cimc.program import write
@@ -59,8 +54,8 @@ def compile_model(
     """Compile a trained network to a device program.
 
     Args:
-        model: Path of an ONNX (or, trusted, ``.pt2``) file, an ONNX model in memory, a ``torch.nn.Module``,
-            ``torch.fx.GraphModule`` or ``ExportedProgram``.
+        model: Path of an ONNX (or, trusted, ``.pt2``) file, an ONNX model in memory, a
+            ``torch.nn.Module``, ``torch.fx.GraphModule`` or ``ExportedProgram``.
         target: Path or shipped name of a target, or a target.
         output: Directory to write (``NAME.cim``); None: nothing is written.
         quantizer: ``lloyd`` (default) or ``uniform``.
@@ -133,9 +128,7 @@ def compile_model(
     return CompileResult(program, report)
 
 
-def _checked_import(
-    network: Network, trial: samples.Trial | None
-) -> tuple[Network, float | None]:
+def _checked_import(network: Network, trial: samples.Trial | None) -> tuple[Network, float | None]:
     """Compare the imported network with onnxruntime; warn where no inputs are there to try."""
     if trial is None:
         message = (

@@ -16,8 +16,6 @@ from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
 from cimc.targets import Target
 
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
-
 
 def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> DeviceProgram:
     """Return the device program of a network (without golden vectors and calibration data)."""
@@ -30,10 +28,9 @@ def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> Dev
             operations.append(_operation(node, references))
         elif node.op == "output":
             results = tuple(str(references.of(n)) for n in node.args[0])
-    constants = {
-        name: tensors[name].detach() for name in dict.fromkeys(references.constants)
-    }
-    arrays = [int(layer.tiles[:, 6].max()) for layer in network.layers.values() if _size(layer)]
+    constants = {name: tensors[name].detach() for name in dict.fromkeys(references.constants)}
+    tables = [layer.tiles for layer in network.layers.values() if layer.tiles is not None]
+    arrays = [int(table[:, 6].max()) for table in tables if len(table)]
     return DeviceProgram(
         inputs=network.inputs,
         outputs=network.outputs,
@@ -49,10 +46,6 @@ def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> Dev
     )
 
 
-def _size(layer: CrossbarLayer) -> int:
-    return 0 if layer.tiles is None else len(layer.tiles)
-
-
 class _References:
     """Turns graph nodes into the references of a program, and notes the constants read."""
 
@@ -65,8 +58,7 @@ class _References:
         }
         placeholders = [n for n in network.graph.graph.nodes if n.op == "placeholder"]
         self._inputs = {
-            node: signal.name
-            for node, signal in zip(placeholders, network.inputs, strict=True)
+            node: signal.name for node, signal in zip(placeholders, network.inputs, strict=True)
         }
 
     def of(self, node: Any) -> str | None:
@@ -91,7 +83,7 @@ class _References:
 
 
 def _operation(node: Node, references: _References) -> Operation:
-    spec = OPERATORS[_NAMES[node.target]]
+    spec = OPERATORS[rewrite.operator_name(node)]
     return Operation(
         name=node.name,
         op=spec.name,

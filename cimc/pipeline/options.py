@@ -94,8 +94,12 @@ class Options:
         }
         for name in self.options:
             if name not in PASSES:
-                raise _bad(f"the recipe sets options of an unknown pass {name!r}", ", ".join(PASSES))
-        return [_make(name, {**own.get(name, {}), **self.options.get(name, {})}) for name in PASSES]
+                raise _bad(
+                    f"the recipe sets options of an unknown pass {name!r}", ", ".join(PASSES)
+                )
+        return [
+            _make(name, {**own.get(name, {}), **self.options.get(name, {})}) for name in PASSES
+        ]
 
 
 def _make(name: str, values: Mapping[str, Any]) -> Pass:
@@ -124,7 +128,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         value, _, problems = yaml_reader.read(path.read_bytes())
     except OSError as e:
-        raise UsageError("CIMC-U42", f"cannot read the recipe: {e.strerror}", where=str(path)) from e
+        raise UsageError(
+            "CIMC-U42", f"cannot read the recipe: {e.strerror}", where=str(path)
+        ) from e
     if problems or not isinstance(value, dict):
         detail = str(problems[0]) if problems else "not a mapping of options"
         raise UsageError("CIMC-U42", f"the recipe cannot be used: {detail}", where=str(path))

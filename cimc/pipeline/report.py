@@ -16,8 +16,8 @@ class PassReport:
         name: Of the pass.
         seconds: Wall-clock time [s].
         snr_db: With ``check``: outputs against onnxruntime on sample inputs [dB]; else None.
-        layers_snr_db: With ``check``: the same for the output of each operation that reads a layer,
-            against the float network.
+        layers_snr_db: With ``check``: the same for the output of each operation that reads a
+            layer, against the float network.
     """
 
     name: str
@@ -46,8 +46,8 @@ class CompileReport:
         seconds: Wall-clock time [s].
         peak_rss_mib: Largest resident set of the process so far [MiB].
         warnings: What the user should know.
-        import_error: Largest relative difference of the imported network from onnxruntime; None when
-            there were no inputs to try.
+        import_error: Largest relative difference of the imported network from onnxruntime; None
+            when there were no inputs to try.
         snr_db: The noise-free program against onnxruntime on sample inputs [dB]; None likewise.
         passes: Every pass in order.
     """

@@ -98,15 +98,14 @@ class Runner:
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
             if node.name in watched:
-                layers[node.name] = samples.as_array(value[0] if isinstance(value, tuple) else value)
+                layers[node.name] = samples.as_array(
+                    value[0] if isinstance(value, tuple) else value
+                )
             return value
 
         values = [samples.as_tensor(self._trial.inputs[s.name]) for s in network.inputs]
         results = interpret(network.graph, values, observe)
-        got = {
-            s.name: samples.as_array(v)
-            for s, v in zip(network.outputs, results, strict=True)
-        }
+        got = {s.name: samples.as_array(v) for s, v in zip(network.outputs, results, strict=True)}
         if network.stage <= Stage.CALIBRATED:
             self._float_layers = layers
         floats = self._float_layers
@@ -115,6 +114,4 @@ class Runner:
             for name, value in layers.items()
             if name in floats
         }
-        return PassReport(
-            step.name, seconds, compare(got, self._trial.expected).snr_db, per_layer
-        )
+        return PassReport(step.name, seconds, compare(got, self._trial.expected).snr_db, per_layer)

@@ -35,9 +35,7 @@ class Trial:
     expected: dict[str, Array]
 
 
-def calibration(
-    data: Mapping[str, Array] | str | Path | None, network: Network
-) -> Data | None:
+def calibration(data: Mapping[str, Array] | str | Path | None, network: Network) -> Data | None:
     """Return checked calibration data; None without."""
     if data is None:
         return None
@@ -49,7 +47,8 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
     """Return inputs that the original model runs on; None when none can be made up.
 
     Raises:
-        InternalError: CIMC-I08, onnxruntime runs the model on inputs on which the imported network fails.
+        InternalError: CIMC-I08, onnxruntime runs the model on inputs on which the imported
+        network fails.
     """
     if data is not None:
         few = subset(data, TRIAL_SAMPLES)
@@ -83,9 +82,7 @@ def run_graph(network: Network, inputs: Mapping[str, Array]) -> dict[str, Any]:
     """Run the network's graph in torch; outputs by name, tensors as numpy arrays."""
     values = [as_tensor(inputs[s.name]) for s in network.inputs]
     results = interpret(network.graph, values)
-    return {
-        s.name: as_array(v) for s, v in zip(network.outputs, results, strict=True)
-    }
+    return {s.name: as_array(v) for s, v in zip(network.outputs, results, strict=True)}
 
 
 def as_tensor(value: Any) -> Any:

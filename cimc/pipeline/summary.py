@@ -48,7 +48,7 @@ def summarize(
 
 
 def cell_utilization(program: DeviceProgram) -> float:
-    """Return the share of the cells of the used arrays that hold weights; 1 for unlimited arrays."""
+    """Return the share of cells of used arrays that hold weights; 1 for unlimited arrays."""
     array = program.target["array"]
     if array["rows"] is None or array["columns"] is None or not program.arrays:
         return 1.0
@@ -61,7 +61,7 @@ def _reads_layer(operation: Operation) -> bool:
 
 
 def _digital_weights(operation: Operation, program: DeviceProgram) -> int:
-    """Return the weights an operation holds as constants in operand positions meant for weights."""
+    """Return the weights an operation holds as constants where weights are expected."""
     positions = OPERATORS[operation.op].weights
     held = (operation.inputs[p] for p in positions if p < len(operation.inputs))
     return sum(program.constants[i[1:]].numel() for i in held if i and i.startswith("@"))

@@ -51,9 +51,7 @@ def conv_net(
     r = rng()
     f32 = np.float32
     nodes = [
-        helper.make_node(
-            "Conv", ["x", "w", "b"], ["c"], name="conv", pads=[1] * 4, group=group
-        )
+        helper.make_node("Conv", ["x", "w", "b"], ["c"], name="conv", pads=[1] * 4, group=group)
     ]
     last = "c"
     constants: dict[str, Any] = {

@@ -67,7 +67,10 @@ def test_small_tiles_share_an_array():
 
 def test_a_network_larger_than_the_chip_is_refused_with_numbers():
     with pytest.raises(FitError) as e:
-        place([Geometry("matrix", 1, 128, 64), Geometry("matrix", 1, 1280, 64)], load_target("rram-tiny"))
+        place(
+            [Geometry("matrix", 1, 128, 64), Geometry("matrix", 1, 1280, 64)],
+            load_target("rram-tiny"),
+        )
     assert str(e.value) == (
         "error[CIMC-S01]: needs 11 arrays, the target 'rram-tiny' has 8\n"
         "  at layer 'l1' is the first that does not fit\n"

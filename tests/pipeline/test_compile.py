@@ -12,6 +12,7 @@ from cimc.errors import FitError, InternalError, ModelError, UsageError
 from cimc.ops import activation
 from cimc.pipeline import compile_model
 from cimc.pipeline.agreement import compare
+from cimc.targets import load_target
 from tests.passes.networks import model, rng
 
 
@@ -22,7 +23,9 @@ def digits_like(tmp_path) -> Path:
     nodes = [
         helper.make_node("Conv", ["x", "w1"], ["a"], name="conv1", pads=[1] * 4),
         helper.make_node("Relu", ["a"], ["b"], name="relu1"),
-        helper.make_node("MaxPool", ["b"], ["c"], name="pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node(
+            "MaxPool", ["b"], ["c"], name="pool", kernel_shape=[2, 2], strides=[2, 2]
+        ),
         helper.make_node("Flatten", ["c"], ["d"], name="flatten"),
         helper.make_node("Gemm", ["d", "w2", "b2"], ["y"], name="fc", transB=1),
     ]
@@ -87,7 +90,7 @@ def test_the_report_says_what_was_made(digits_like, data, tmp_path):
     assert report.cell_utilization == pytest.approx(2 * (72 + 1280) / 65536)
     assert report.import_error < 1e-5
     assert report.snr_db > 15
-    assert [p.name for p in report.passes][0] == "canonicalize"
+    assert report.passes[0].name == "canonicalize"
     snr = {p.name: p.snr_db for p in report.passes}
     assert snr["partition"] > 100 > snr["quantize"] > 15
     quantize = next(p for p in report.passes if p.name == "quantize")
@@ -114,7 +117,9 @@ def test_dumped_passes_are_texts_in_order(digits_like, tmp_path):
 
 def test_a_recipe_sets_options_and_arguments_win(digits_like, tmp_path):
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text("levels: 4\nquantizer: uniform\noptions:\n  canonicalize:\n    fold_batch_norm: false\n")
+    recipe.write_text(
+        "levels: 4\nquantizer: uniform\noptions:\n  canonicalize:\n    fold_batch_norm: false\n"
+    )
     program = compile_model(digits_like, target="rram", recipe=recipe, levels=6).program
     steps = {s["pass"]: s["options"] for s in program.provenance["pipeline"]}
     assert steps["quantize"]["levels"] == 6
@@ -139,10 +144,8 @@ def test_a_bad_recipe_is_refused(digits_like, recipe, message):
 
 
 def test_a_chip_too_small_is_refused_and_nothing_is_written(digits_like, tmp_path):
+    tiny = load_target("rram-tiny").changed({"array.rows": 16, "array.columns": 4})
     with pytest.raises(FitError):
-        from cimc.targets import load_target
-
-        tiny = load_target("rram-tiny").changed({"array.rows": 16, "array.columns": 4})
         compile_model(digits_like, target=tiny, output=tmp_path / "n.cim")
     assert not (tmp_path / "n.cim").exists()
 
