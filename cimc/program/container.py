@@ -43,7 +43,7 @@ _RANK = {name: rank for rank, name in enumerate(DTYPES)}
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 #: Bounds of what is read [bytes], [-].
-MAX_HEADER: Final = 16 << 20
+MAX_HEADER: Final = 8 << 20
 MAX_TENSORS: Final = 100_000
 MAX_AXES: Final = 32
 #: Bytes moved at a time; a multiple of every element size.
@@ -175,6 +175,8 @@ def encode_header(entries: Mapping[str, Entry]) -> bytes:
     except UnicodeEncodeError as error:
         raise ProgramError("CIMC-P26", "a name is not Unicode text") from error
     text += b" " * (-len(text) % 8)
+    if len(text) > MAX_HEADER or len(entries) > MAX_TENSORS:
+        raise ProgramError("CIMC-P26", f"{len(entries)} tensors are too many for one file")
     return len(text).to_bytes(8, "little") + text
 
 

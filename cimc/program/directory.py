@@ -8,8 +8,9 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from cimc.errors import ProgramError
 from cimc.program import files
@@ -62,7 +63,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
+def opened(path: Path) -> Iterator[tuple[BufferedReader, int]]:
     """Open a regular file, never a link; yield it and its size [bytes].
 
     Raises:
@@ -70,7 +71,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(path, flags), "rb", buffering=0) as file:
+        with open(os.open(path, flags), "rb") as file:
             yield file, os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ProgramError(

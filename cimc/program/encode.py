@@ -175,6 +175,14 @@ def _layer(layer: ProgramLayer) -> dict[str, Any]:
     return {
         "name": layer.name,
         "source": layer.source,
+        "encoding": layer.encoding,
+        "cells": {
+            "planes": len(layer.cells.planes),
+            "states": None if states is None else len(states),
+            "bits": None if states is None else bits.bits_of(len(states)),
+        },
+        "tiles": len(layer.tiles),
+        "row_tiles": len(layer.row_tiles),
         "geometry": {
             "kind": g.kind,
             "groups": g.groups,
@@ -184,14 +192,6 @@ def _layer(layer: ProgramLayer) -> dict[str, Any]:
             "transposed": g.transposed,
             "stack": list(g.stack),
         },
-        "encoding": layer.encoding,
-        "cells": {
-            "planes": len(layer.cells.planes),
-            "states": None if states is None else len(states),
-            "bits": None if states is None else bits.bits_of(len(states)),
-        },
-        "tiles": len(layer.tiles),
-        "row_tiles": len(layer.row_tiles),
         "uses": [_use(u) for u in layer.uses],
     }
 

@@ -104,11 +104,11 @@ class LayerRecord(Record):
 
     name: Name
     source: str
-    geometry: GeometryRecord
     encoding: Literal["signed", "differential-pair", "offset-column"]
     cells: CellsRecord
     tiles: Count
     row_tiles: Count
+    geometry: GeometryRecord
     uses: list[UseRecord]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -40,57 +40,75 @@ def read(path: str | Path, *, verify: bool = True) -> DeviceProgram:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Blob:
+    """A tensor file: its size [bytes], its tensors, and what hashing found (None: not hashed)."""
+
+    size: int
+    tensors: dict[str, Tensor]
+    listed: dict[str, tuple[str, list[int]]]
+    scanned: BlobRecord | None
+
+
 def _read(path: Path, verify: bool) -> DeviceProgram:
     names = names_in(path)
     sums, digest = read_sums(path, names)
     text = read_small(path / files.MANIFEST, MAX_MANIFEST)
     if verify:
-        _compare(files.MANIFEST, sums[files.MANIFEST], _sha256(text))
+        _compare(files.MANIFEST, sums[files.MANIFEST], hashlib.sha256(text).hexdigest())
+    blobs = {
+        name: _open_blob(path / name, sums[name] if verify else None)
+        for name in sorted(names - {files.SUMS, files.MANIFEST})
+    }
     record = manifest.validated(
         yamltext.parse(_utf8(text), where=files.MANIFEST), where=files.MANIFEST
     )
-    blobs = names - {files.SUMS, files.MANIFEST}
-    if blobs != record.files.keys():
+    if blobs.keys() != record.files.keys():
         raise ProgramError(
-            "CIMC-P03", f"files are {sorted(blobs)}, the manifest lists {sorted(record.files)}"
+            "CIMC-P03",
+            f"the files are {', '.join(blobs)}, the manifest lists others",
+            where=files.MANIFEST,
         )
-    tensors: dict[str, Mapping[str, Tensor]] = {}
-    ranges: Mapping[str, tuple[float, float]] | None = None
-    for name in sorted(blobs):
-        tensors[name], found = _read_blob(path / name, record.files[name], verify)
-        if name == files.PROGRAM and found is not None:
-            ranges = found.ranges
-        if verify:
-            _compare(name, sums[name], record.files[name].sha256)
-    program = decode.program(record, tensors, digest)
-    check(program, ranges=ranges)
+    for name, blob in blobs.items():
+        _check_listing(name, blob, record.files[name])
+    program = decode.program(record, {name: b.tensors for name, b in blobs.items()}, digest)
+    scanned = blobs[files.PROGRAM].scanned
+    check(program, ranges=None if scanned is None else scanned.ranges)
     _check_summary(program, record)
     return program
 
 
-def _read_blob(
-    path: Path, record: manifest.FileRecord, verify: bool
-) -> tuple[dict[str, Tensor], BlobRecord | None]:
-    """Map one blob; compare it with what the manifest says of it."""
-    where = path.name
+def _open_blob(path: Path, digest: str | None) -> _Blob:
+    """Map a tensor file; hash it when its sha256 is given."""
+    name = path.name
     with opened(path) as (file, size):
-        if size != record.bytes:
-            raise ProgramError(
-                "CIMC-P04", f"{size} bytes, the manifest says {record.bytes}", where=where
-            )
-        entries, head = container.read_header(file, size, where=where)
-        found = {name: (e.dtype, list(e.shape)) for name, e in entries.items()}
-        listed = {name: (t[0], t[1]) for name, t in record.tensors.items()}
-        if list(found.items()) != list(listed.items()):
-            raise ProgramError(
-                "CIMC-P10", "the manifest lists other tensors than the file holds", where=where
-            )
-        scanned = container.scan(file, entries, head) if verify else None
-        if scanned is not None:
-            _compare(where, record.sha256, scanned.sha256)
-            for name, tensor in scanned.tensors.items():
-                _compare(f"{where}: {name[:200]}", record.tensors[name][2], tensor.sha256)
-        return container.views(file, entries, head, where=where), scanned
+        try:
+            entries, head = container.read_header(file, size, where=name)
+        except ProgramError:
+            if digest is not None:  # damaged says more to the user than broken
+                file.seek(0)
+                _compare(name, digest, hashlib.file_digest(file, "sha256").hexdigest())
+            raise
+        scanned = None if digest is None else container.scan(file, entries, head)
+        if scanned is not None and digest is not None:
+            _compare(name, digest, scanned.sha256)
+        tensors = container.views(file, entries, head, where=name)
+    listed = {n: (e.dtype, list(e.shape)) for n, e in entries.items()}
+    return _Blob(size, tensors, listed, scanned)
+
+
+def _check_listing(name: str, blob: _Blob, record: manifest.FileRecord) -> None:
+    """The manifest says of a tensor file what is in it."""
+    listed = [(n, (t[0], t[1])) for n, t in record.tensors.items()]
+    if listed != list(blob.listed.items()) or record.bytes != blob.size:
+        raise ProgramError(
+            "CIMC-P10", "the manifest lists other tensors than the file holds", where=name
+        )
+    if blob.scanned is None:
+        return
+    _compare(f"{files.MANIFEST}: {name}", record.sha256, blob.scanned.sha256)
+    for tensor, found in blob.scanned.tensors.items():
+        _compare(f"{name}: {tensor[:200]}", record.tensors[tensor][2], found.sha256)
 
 
 def _compare(where: str, listed: str, found: str) -> None:
@@ -101,10 +119,6 @@ def _compare(where: str, listed: str, found: str) -> None:
             where=where,
             hint="compiling again, or copying the program again",
         )
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _utf8(data: bytes) -> str:

@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from cimc.errors import ProgramError
 from cimc.program import container, encode, files, manifest, yamltext
 from cimc.program.check import check
 from cimc.program.container import BlobRecord
-from cimc.program.directory import sums_text
+from cimc.program.directory import MAX_MANIFEST, sums_text
 from cimc.program.model import DeviceProgram
 from cimc.program.replace import replaced_directory
 
 #: Levels of the manifest written in block style, by key; what is deeper takes one line.
-_BLOCK_LEVELS: Final = {"provenance": 4, "target": 4, "layers": 2, "files": 3}
+_BLOCK_LEVELS: Final = {"provenance": 4, "target": 4, "files": 3}
+#: Keys that begin a line in the records of a list, by the key of the list.
+_BREAKS: Final = {"layers": ("geometry", "uses")}
 
 
 def write(program: DeviceProgram, path: str | Path) -> str:
@@ -40,6 +43,8 @@ def write(program: DeviceProgram, path: str | Path) -> str:
         records = {name: _write_blob(temporary / name, t) for name, t in blobs.items()}
         check(program, ranges=records[files.PROGRAM].ranges)
         text = manifest_text(program, records).encode()
+        if len(text) > MAX_MANIFEST:
+            raise ProgramError("CIMC-P26", f"a manifest of {len(text)} bytes is too large")
         _write_file(temporary / files.MANIFEST, text)
         sums = {name: record.sha256 for name, record in records.items()}
         sums[files.MANIFEST] = hashlib.sha256(text).hexdigest()
@@ -59,7 +64,11 @@ def manifest_lines(data: Mapping[str, Any]) -> str:
     """Return plain data as the text of a manifest."""
     lines = ["# Device program of cimc; docs/program-format.md describes it.  Not to be edited."]
     for key, value in data.items():
-        lines += yamltext.block({key: value}, deep=_BLOCK_LEVELS.get(key, 1))
+        if key in _BREAKS and value:
+            lines.append(f"{key}:")
+            lines += (line for item in value for line in yamltext.folded(item, _BREAKS[key]))
+        else:
+            lines += yamltext.block({key: value}, deep=_BLOCK_LEVELS.get(key, 1))
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import yaml
@@ -85,6 +85,21 @@ def flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
     return scalar(value)
+
+
+def folded(item: Any, breaks: Collection[str]) -> Iterator[str]:
+    """Yield one item of a list, a mapping in flow style, with a new line at some of its keys."""
+    if not isinstance(item, Mapping):
+        yield f"- {flow(item)}"
+        return
+    line = "- {"
+    for count, (key, value) in enumerate(item.items()):
+        if count and key in breaks:
+            yield line.rstrip()
+            line = "   "
+        comma = ", " if count + 1 < len(item) else ""
+        line += f"{scalar(key)}: {flow(value)}{comma}"
+    yield line + "}"
 
 
 def block(value: Mapping[str, Any], *, deep: int, indent: str = "") -> Iterator[str]:

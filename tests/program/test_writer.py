@@ -56,7 +56,13 @@ def test_layout_of_the_manifest(stored):
     lines = (stored / files.MANIFEST).read_text().splitlines()
     start = lines.index("operations:")
     assert [line[:9] for line in lines[start + 1 : start + 7]] == ["- {name: "] * 6
-    assert len(lines) < 180
+    start = lines.index("layers:")
+    assert [line[:12] for line in lines[start + 1 : start + 4]] == [
+        "- {name: con",
+        "   geometry:",
+        "   uses: [{o",
+    ]
+    assert len(lines) <= 150
 
 
 def test_a_program_replaces_a_program_and_leaves_nothing_else(tmp_path):

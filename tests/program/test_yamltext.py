@@ -44,6 +44,13 @@ def test_block_is_read_back(value, deep):
     assert same(yamltext.parse(text or "{}", where=""), value) if value else True
 
 
+@given(st.lists(st.dictionaries(st.text("abc", min_size=1), data) | data, min_size=1, max_size=4))
+def test_folded_is_read_back(items):
+    lines = [line for item in items for line in yamltext.folded(item, ("a", "bb"))]
+    text = "k:\n" + "\n".join(lines) + "\n"
+    assert same(yamltext.parse(text, where=""), {"k": items})
+
+
 def test_not_a_number_and_infinities():
     text = f"a: {yamltext.flow([math.nan, math.inf, -math.inf, 1e-5, 1e300])}"
     nan, *rest = yamltext.parse(text, where="")["a"]
