@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir import external_data
 
 from cimc.errors import ModelError, UsageError
+from cimc.frontends.onnx_expand import expand_functions
 from cimc.frontends.onnx_oracle import Oracle
 from cimc.frontends.onnx_structure import check_structure, first_line
 from cimc.frontends.onnx_types import infer_types
@@ -83,7 +84,7 @@ def _load_file(path: Path) -> LoadedModel:
     del data
     _check_versions(proto, str(path))
     check_structure(proto, path)
-    model = _deserialize(proto)
+    model = _deserialize(expand_functions(proto))
     external_data.set_base_dir(model.graph, str(path.parent.resolve()))
     for location in _external_files(model):
         _add_file(digest, path.parent / location, location)
@@ -94,7 +95,7 @@ def _load_proto(proto: onnx.ModelProto, data: bytes | None) -> LoadedModel:
     _check_versions(proto, "")
     check_structure(proto, None)
     data = proto.SerializeToString(deterministic=True) if data is None else data
-    model = _deserialize(proto)
+    model = _deserialize(expand_functions(proto))
     return LoadedModel(model, "", hashlib.sha256(data).hexdigest(), Oracle(data))
 
 

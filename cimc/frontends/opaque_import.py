@@ -28,6 +28,13 @@ RANDOM = frozenset(
     }
 )
 
+#: Element types that neither torch nor numpy holds.
+_FOREIGN = frozenset(
+    kind
+    for name in ("INT4", "UINT4", "INT2", "UINT2", "FLOAT4E2M1", "FLOAT8E8M0")
+    if (kind := getattr(ir.DataType, name, None)) is not None
+)
+
 
 @dataclass(frozen=True, slots=True)
 class OpaqueCall:
@@ -60,8 +67,12 @@ def opaque_call(node: ir.Node, opsets: Mapping[str, int]) -> OpaqueCall:
     _refuse_random(node, where)
     given = [value for value in node.inputs if value is not None]
     inner = [value for graph in _subgraphs(node) for value in _captured(graph)]
-    inputs = tuple(dict.fromkeys(given + inner))
+    values = dict.fromkeys(given + inner)
+    constants = [value for value in values if _must_be_inside(value)]
+    inputs = tuple(value for value in values if value not in constants)
     outputs = tuple(value for value in node.outputs if value.name)
+    for value in (*inputs, *outputs):
+        _refuse_type(value, where)
     proto = onnx.ModelProto(ir_version=IR_VERSION)
     proto.graph.name = where
     for domain in sorted({n.domain for n in _nodes(node)}):
@@ -69,6 +80,10 @@ def opaque_call(node: ir.Node, opsets: Mapping[str, int]) -> OpaqueCall:
         version = _readable_version(node, domain, version)
         proto.opset_import.add(domain=domain, version=version)
     proto.graph.node.append(ir.serde.serialize_node(node))
+    for value in constants:
+        if value.const_value is not None:
+            proto.graph.initializer.append(ir.serde.serialize_tensor(value.const_value))
+            proto.graph.initializer[-1].name = value.name or ""
     for value in inputs:
         proto.graph.input.append(_typed(value, where))
     for value in outputs:
@@ -100,21 +115,65 @@ def _refuse_random(node: ir.Node, where: str) -> None:
 def _readable_version(node: ir.Node, domain: str, version: int) -> int:
     """Return the opset version to write: what onnxruntime reads, if that does not change a node.
 
-    An operator keeps its meaning from its ``since_version`` on, so a node of opset 27 whose
-    operator was last changed in 13 is a node of opset 26 just as well.
+    A newer version may be written as that one where the definitions of all operators concerned
+    differ in nothing but the element types they allow.
+
+    Raises:
+        ModelError: ``CIMC-M32``: a definition differs.
     """
     if domain != "" or version <= NEWEST_OPSET:
         return version
     for inner in _nodes(node):
-        if inner.domain != "":
-            continue
-        try:
-            schema = onnx.defs.get_schema(inner.op_type, version, "")
-        except onnx.defs.SchemaError:
-            return version
-        if schema.since_version > NEWEST_OPSET:
-            return version
+        if inner.domain == "" and not _same_definition(inner.op_type, version, NEWEST_OPSET):
+            raise ModelError(
+                "CIMC-M32",
+                f"{inner.op_type} of opset {version} is newer than onnxruntime, which runs what "
+                f"has no native operator and knows opset {NEWEST_OPSET}",
+                where=describe(node),
+                hint="exporting the model with an older opset",
+            )
     return NEWEST_OPSET
+
+
+def _same_definition(name: str, one: int, other: int) -> bool:
+    """Whether an operator means the same in two opset versions."""
+    try:
+        first, second = (onnx.defs.get_schema(name, version, "") for version in (one, other))
+    except onnx.defs.SchemaError:
+        return False
+    return first.since_version == second.since_version or _text(first) == _text(second)
+
+
+def _text(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
+    """Return what defines an operator, element types left out."""
+    attributes = {
+        a.name: (a.type, a.required, a.default_value.SerializeToString())
+        for a in schema.attributes.values()
+    }
+    operands = [(p.name, p.option) for p in (*schema.inputs, *schema.outputs)]
+    return (" ".join((schema.doc or "").split()), attributes, operands)
+
+
+def _must_be_inside(value: ir.Value) -> bool:
+    """Whether a value is a constant of a type that only onnxruntime holds (int4 weights)."""
+    return value.is_initializer() and value.const_value is not None and _foreign(value)
+
+
+def _foreign(value: ir.Value) -> bool:
+    return value.dtype is not None and value.dtype in _FOREIGN
+
+
+def _refuse_type(value: ir.Value, where: str) -> None:
+    """Refuse values that would have to pass between operators and cannot."""
+    if isinstance(value.type, ir.TensorType) and _foreign(value):
+        raise ModelError(
+            "CIMC-M36",
+            f"value {value.name!r} has the element type {value.type.dtype.name}",
+            where=where,
+            hint="another type between operators; constants of this type are fine",
+        )
+    if isinstance(value.type, ir.SparseTensorType):
+        raise ModelError("CIMC-M36", f"value {value.name!r} is a sparse tensor", where=where)
 
 
 def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:

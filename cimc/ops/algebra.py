@@ -19,13 +19,14 @@ def einsum(*x: Tensor, equation: str) -> Tensor:
         ModelError: ``CIMC-M38``: the equation does not fit the operands.
     """
     try:
-        return torch.einsum(equation.replace(" ", ""), *x)
+        y: Tensor = torch.einsum(equation.replace(" ", ""), *x)
     except RuntimeError as error:
         raise ModelError(
             "CIMC-M38",
             f"equation {equation!r} does not fit the operands: {str(error).splitlines()[0]}",
             where="Einsum, attribute 'equation'",
         ) from error
+    return y
 
 
 def det(x: Tensor) -> Tensor:

@@ -217,7 +217,9 @@ def _first_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     line = text[0] if text else type(error).__name__
     line = line.split("Status Message: ")[-1]
-    return re.sub(r"^/\S+:\d+ (?:.* was false\. ?)?", "", line)[:300]
+    line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
+    line = re.sub(r"^(?:Exception during initialization: )?/\S+:\d+ .*\)(?: const)? ", "", line)
+    return re.sub(r"^.* was false\. ?", "", line)[:300]
 
 
 def _is_out_of_memory(error: BaseException, text: str) -> bool:
