@@ -180,8 +180,8 @@ class Executor:
         return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _samples(self, inputs: Mapping[str, Array]) -> int:
-        sizes = {np.shape(inputs[s.name])[:1] for s in self.program.inputs}
-        return int(next(iter(sizes))[0]) if len(sizes) == 1 and sizes != {()} else 1
+        sizes = {values.samples(inputs[s.name]) for s in self.program.inputs}
+        return (sizes.pop() if len(sizes) == 1 else None) or 1
 
     def _chunks(self, inputs: Mapping[str, Array], total: int) -> Iterator[Mapping[str, Array]]:
         """Yield the inputs of each computation."""
@@ -213,7 +213,7 @@ class Executor:
             if taps and step.layers:
                 first = result[0] if step.several else result
                 tapped[step.operation.name] = values.to_array(first.clone())
-        self._workspace.clear()
+        self._workspace.shrink()
         outputs = {
             signal.name: values.to_array(environment[reference])
             for signal, reference in zip(self.program.outputs, self.program.results, strict=True)

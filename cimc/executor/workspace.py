@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import torch
 from torch import Tensor
 
 
-class Workspace:
+#: Numbers kept from one run to the next: 16 MiB.
+KEPT = 1 << 22
+
+
+class Workspace(threading.local):
     """One buffer, as large as the largest input of a tile that was converted.
 
     Codes live only while their tile is read, so all tiles can share it.  New memory for each costs
-    more than converting: the system clears every page of it.
+    more than converting: the system clears every page of it.  Every thread has its own.
     """
 
     def __init__(self) -> None:
@@ -32,6 +37,7 @@ class Workspace:
             return flat.view(n, h, w, c).permute(0, 3, 1, 2)
         return flat.view(x.shape)
 
-    def clear(self) -> None:
-        """Give the memory back."""
-        self._flat = torch.empty(0)
+    def shrink(self) -> None:
+        """Give the memory back when it is much; called after a run."""
+        if self._flat.numel() > KEPT:
+            self._flat = torch.empty(0)
