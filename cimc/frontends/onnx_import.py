@@ -49,6 +49,7 @@ class _Import:
     def run(self) -> Network:
         """Import every node in order."""
         graph = self.model.graph
+        self._lift_constants(graph)
         inputs = [value for value in graph.inputs if not value.is_initializer()]
         for value in inputs:
             self.values[value] = self.builder.placeholder(_name(value))
@@ -64,6 +65,21 @@ class _Import:
             source=Source(self.kind, self.loaded.path, self.loaded.sha256, self.loaded.oracle),
             parameter_names=dict(self.builder.parameter_names),
         )
+
+    def _lift_constants(self, graph: ir.Graph) -> None:
+        """Make initializers of constants that torch has no type for; readers take them inside."""
+        for node in list(graph):
+            given = node.attributes.get("value")
+            if node.op_type != "Constant" or node.domain or given is None or given.is_ref():
+                continue
+            tensor = given.as_tensor()
+            if tensor.dtype in NATIVE:
+                continue
+            old = node.outputs[0]
+            new = ir.Value(name=old.name, type=old.type, shape=old.shape, const_value=tensor)
+            old.replace_all_uses_with(new, replace_graph_outputs=True)
+            graph.remove(node)
+            graph.register_initializer(new)
 
     def _node(self, node: ir.Node, label: str) -> None:
         """Import one node, natively where an importer takes it."""

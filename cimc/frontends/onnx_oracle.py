@@ -49,6 +49,9 @@ class Oracle:
                 options.intra_op_num_threads = THREADS
                 options.inter_op_num_threads = 1
                 options.log_severity_level = 4
+                # Quantize-dequantize pairs mean what they say; no integer kernels instead of them.
+                options.add_session_config_entry("session.disable_quant_qdq", "1")
+                options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
                 model = str(self._model) if isinstance(self._model, Path) else self._model
                 try:
                     self._session = onnxruntime.InferenceSession(

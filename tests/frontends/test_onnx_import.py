@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 import onnx
 import onnx_ir as ir
+import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -221,3 +222,36 @@ def test_results_of_split_are_items_of_one_call() -> None:
     network = agrees(made, [np.arange(4, dtype=np.float32)])
     items = [n for n in network.graph.graph.nodes if n.target is operator.getitem]
     assert [n.args[1] for n in items] == [1]
+
+
+@pytest.mark.parametrize("as_node", [False, True])
+@pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.STRING])
+def test_constants_that_only_onnxruntime_holds(kind: int, as_node: bool) -> None:
+    if kind == TensorProto.INT4:
+        weight = helper.make_tensor("w", kind, [2, 4], [1, 2, 3, -4, 5, 6, -7, 7])
+        scale = numpy_helper.from_array(np.array(0.5, np.float32), "s")
+        nodes = [
+            helper.make_node("DequantizeLinear", ["w", "s"], ["d"]),
+            helper.make_node("MatMul", ["x", "d"], ["y"]),
+        ]
+        constants, outputs = [scale], [helper.make_tensor_value_info("y", 1, [3, 4])]
+    else:
+        weight = helper.make_tensor("w", kind, [2], [b"a", b"b"])
+        nodes = [
+            helper.make_node("StringConcat", ["w", "w"], ["y"]),
+            helper.make_node("Relu", ["x"], ["r"]),
+        ]
+        constants = []
+        outputs = [
+            helper.make_tensor_value_info("y", TensorProto.STRING, [2]),
+            helper.make_tensor_value_info("r", 1, [3, 2]),
+        ]
+    if as_node:
+        nodes.insert(0, helper.make_node("Constant", [], ["w"], value=weight))
+    else:
+        constants.append(weight)
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", 1, [3, 2])], outputs, constants
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    agrees(made, [np.random.default_rng(0).random((3, 2), np.float32)], native=False)
