@@ -7,7 +7,7 @@ They run real users' work through the public API, each beside what it is compare
 #: Name on the command line to module, in the order they run.
 BENCHMARKS: dict[str, str] = {
     "help": "tests.benchmarks.command_help",
-    "lloyd": "tests.benchmarks.lloyd",
+    "lloyd": "tests.benchmarks.bench_lloyd",
     "linear-512": "tests.benchmarks.linear_512",
     "executor-resnet20": "tests.benchmarks.executor_resnet20",
     "compile-resnet50": "tests.benchmarks.compile_resnet50",

@@ -56,6 +56,7 @@ def measure() -> Result:
     config = {
         "model": f"{LAYERS} MatMul {WIDTH}x{WIDTH}",
         "file_mib": size,
+        "cpu_seconds": done.cpu_seconds,
         "peak_rss_mib": done.peak_rss_mib,
         "program_mib": written,
         "seconds": done.seconds,

@@ -22,6 +22,7 @@ def measure() -> Result:
     config = {
         "model": "resnet50, 25.5 M weights",
         "target": "rram",
+        "cpu_seconds": done.cpu_seconds,
         "peak_rss_mib": done.peak_rss_mib,
         "peak_rss_bar_mib": MEBIBYTES,
         "program_mib": size / 2**20,
