@@ -28,6 +28,9 @@ RANDOM = frozenset(
     }
 )
 
+#: Integers in what counts as a short list of them.
+_SHORT = 64
+
 #: Element types that neither torch nor numpy holds.
 _FOREIGN = frozenset(
     kind
@@ -68,7 +71,7 @@ def opaque_call(node: ir.Node, opsets: Mapping[str, int]) -> OpaqueCall:
     given = [value for value in node.inputs if value is not None]
     inner = [value for graph in _subgraphs(node) for value in _captured(graph)]
     values = dict.fromkeys(given + inner)
-    constants = [value for value in values if _must_be_inside(value)]
+    constants = {value: tensor for value in values if (tensor := _inside(value, bool(inner)))}
     inputs = tuple(value for value in values if value not in constants)
     outputs = tuple(value for value in node.outputs if value.name)
     for value in (*inputs, *outputs):
@@ -80,10 +83,9 @@ def opaque_call(node: ir.Node, opsets: Mapping[str, int]) -> OpaqueCall:
         version = _readable_version(node, domain, version)
         proto.opset_import.add(domain=domain, version=version)
     proto.graph.node.append(ir.serde.serialize_node(node))
-    for value in constants:
-        if value.const_value is not None:
-            proto.graph.initializer.append(ir.serde.serialize_tensor(value.const_value))
-            proto.graph.initializer[-1].name = value.name or ""
+    for value, tensor in constants.items():
+        proto.graph.initializer.append(ir.serde.serialize_tensor(tensor))
+        proto.graph.initializer[-1].name = value.name or ""
     for value in inputs:
         proto.graph.input.append(_typed(value, where))
     for value in outputs:
@@ -154,9 +156,23 @@ def _text(schema: onnx.defs.OpSchema) -> tuple[object, ...]:
     return (" ".join((schema.doc or "").split()), attributes, operands)
 
 
-def _must_be_inside(value: ir.Value) -> bool:
-    """Whether a value is a constant of a type that only onnxruntime holds (int4 weights)."""
-    return value.is_initializer() and value.const_value is not None and _foreign(value)
+def _inside(value: ir.Value, subgraphs: bool) -> ir.TensorProtocol | None:
+    """Return the tensor of a constant that has to be part of the model; None of other values.
+
+    Such are constants of types that only onnxruntime holds (int4 weights) and, for nodes with
+    subgraphs, short lists of integers (axes, shapes): onnxruntime infers shapes from them.
+    """
+    producer = value.producer()
+    if value.is_initializer():
+        tensor = value.const_value
+    elif producer is not None and producer.op_type == "Constant" and "value" in producer.attributes:
+        tensor = producer.attributes["value"].as_tensor()
+    else:
+        return None
+    if tensor is None:
+        return None
+    short = tensor.dtype == ir.DataType.INT64 and tensor.size <= _SHORT
+    return tensor if _foreign(value) or (subgraphs and short) else None
 
 
 def _foreign(value: ir.Value) -> bool:
@@ -187,7 +203,7 @@ def _typed(value: ir.Value, where: str) -> onnx.ValueInfoProto:
             hint="onnx.shape_inference on the model, or writing the type into its value_info",
         )
     ir.serde.serialize_type_into(info.type, value.type)
-    if value.shape is not None and len(value.shape) > 1 and isinstance(value.type, ir.TensorType):
+    if value.shape is not None and len(value.shape) != 1 and isinstance(value.type, ir.TensorType):
         # The rank helps onnxruntime to infer subgraphs; sizes may differ from run to run.  Lists
         # of sizes and the like are left alone: an axis of unknown size is read as an empty list.
         info.type.tensor_type.shape.SetInParent()
