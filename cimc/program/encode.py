@@ -10,8 +10,9 @@ from torch import Tensor
 
 from cimc.errors import ProgramError
 from cimc.ir.network import Signal
-from cimc.program import bits, container, files, manifest
-from cimc.program.container import BlobRecord, Source
+from cimc.program import bits, container_write, files, manifest
+from cimc.program.container import BlobRecord
+from cimc.program.container_write import Source
 from cimc.program.model import (
     Calibration,
     DeviceProgram,
@@ -40,7 +41,7 @@ def program_tensors(program: DeviceProgram) -> dict[str, Source]:
         tensors[files.FAULT_CONDUCTANCES] = to_tensor(
             program.faults.conductance_us, where=files.FAULT_CONDUCTANCES
         )
-    out.update({name: container.of_tensor(t, where=name) for name, t in tensors.items()})
+    out.update({name: container_write.of_tensor(t, where=name) for name, t in tensors.items()})
     return out
 
 
@@ -72,7 +73,7 @@ def _plane_sources(layer: ProgramLayer) -> dict[str, Source]:
                 where=name,
             )
         out[name] = (
-            container.of_tensor(plane, where=name)
+            container_write.of_tensor(plane, where=name)
             if states is None
             else _packed(plane, bits.bits_of(len(states)))
         )
@@ -110,7 +111,7 @@ def _sources(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
     for group, values in groups.items():
         for name, value in values.items():
             key = f"{group}/{name}"
-            out[key] = container.of_tensor(to_tensor(value, where=key), where=key)
+            out[key] = container_write.of_tensor(to_tensor(value, where=key), where=key)
     return out
 
 

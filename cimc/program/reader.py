@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from cimc.errors import ProgramError
-from cimc.program import container, decode, encode, files, manifest, yamltext
+from cimc.program import container_read, decode, encode, files, manifest, yamltext
 from cimc.program.check import check
 from cimc.program.container import BlobRecord
 from cimc.program.directory import MAX_MANIFEST, names_in, opened, read_small, read_sums
@@ -83,16 +83,16 @@ def _open_blob(path: Path, digest: str | None) -> _Blob:
     name = path.name
     with opened(path) as (file, size):
         try:
-            entries, head = container.read_header(file, size, where=name)
+            entries, head = container_read.read_header(file, size, where=name)
         except ProgramError:
             if digest is not None:  # damaged says more to the user than broken
                 file.seek(0)
                 _compare(name, digest, hashlib.file_digest(file, "sha256").hexdigest())
             raise
-        scanned = None if digest is None else container.scan(file, entries, head)
+        scanned = None if digest is None else container_read.scan(file, entries, head)
         if scanned is not None and digest is not None:
             _compare(name, digest, scanned.sha256)
-        tensors = container.views(file, entries, head, where=name)
+        tensors = container_read.views(file, entries, head, where=name)
     listed = {n: (e.dtype, list(e.shape)) for n, e in entries.items()}
     return _Blob(size, tensors, listed, scanned)
 

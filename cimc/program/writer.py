@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cimc.errors import ProgramError
-from cimc.program import container, encode, files, manifest, yamltext
+from cimc.program import container_write, encode, files, manifest, yamltext
 from cimc.program.check import check
 from cimc.program.container import BlobRecord
 from cimc.program.directory import MAX_MANIFEST, sums_text
@@ -72,9 +72,9 @@ def manifest_lines(data: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_blob(path: Path, sources: dict[str, container.Source]) -> BlobRecord:
+def _write_blob(path: Path, sources: dict[str, container_write.Source]) -> BlobRecord:
     with path.open("xb") as file:
-        record = container.write(file, sources)
+        record = container_write.write(file, sources)
         _sync(file.fileno())
     return record
 

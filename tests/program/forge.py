@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cimc.program import container, files, yamltext
+from cimc.program import container_read, container_write, files, yamltext
 from cimc.program.directory import sums_text
 from cimc.program.writer import manifest_lines
 
@@ -32,8 +32,8 @@ class Forge:
         for name in self.manifest["files"]:
             with (source / name).open("rb") as file:
                 size = (source / name).stat().st_size
-                entries, head = container.read_header(file, size, where=name)
-                found = container.views(file, entries, head, where=name)
+                entries, head = container_read.read_header(file, size, where=name)
+                found = container_read.views(file, entries, head, where=name)
                 self.blobs[name] = {n: t.clone() for n, t in found.items()}
 
     @property
@@ -53,8 +53,8 @@ class Forge:
         listed: dict[str, Any] = {}
         for name, tensors in self.blobs.items():
             with (path / name).open("wb") as file:
-                sources = {n: container.of_tensor(t, where=n) for n, t in tensors.items()}
-                record = container.write(file, sources)
+                sources = {n: container_write.of_tensor(t, where=n) for n, t in tensors.items()}
+                record = container_write.write(file, sources)
             if name in self.raw:
                 (path / name).write_bytes(self.raw[name])
             data = (path / name).read_bytes()

@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cimc.errors import ProgramError
-from cimc.program import container
+from cimc.program import container, container_read, container_write
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 def written(tensors: dict[str, torch.Tensor]) -> tuple[bytes, container.BlobRecord]:
     file = io.BytesIO()
-    record = container.write(
-        file, {n: container.of_tensor(t, where=n) for n, t in tensors.items()}
+    record = container_write.write(
+        file, {n: container_write.of_tensor(t, where=n) for n, t in tensors.items()}
     )
     return file.getvalue(), record
 
@@ -60,7 +60,9 @@ def test_views_are_written_in_blocks_as_if_contiguous(monkeypatch, chunk):
     monkeypatch.setattr(container, "CHUNK", chunk)
     base = torch.arange(3 * 40 * 7, dtype=torch.float32).reshape(3, 40, 7)
     views = {"t": base.transpose(1, 2), "s": base[:, ::3], "w": base.permute(2, 0, 1)}
-    sizes = [b.size for v in views.values() for b in container.of_tensor(v, where="").blocks()]
+    sizes = [
+        b.size for v in views.values() for b in container_write.of_tensor(v, where="").blocks()
+    ]
     assert max(sizes) <= max(chunk, 4)
     data, record = written(views)
     loaded = safetensors.torch.load(data)
@@ -83,9 +85,9 @@ def test_scan_finds_what_write_wrote_and_views_are_equal(tmp_path: Path, monkeyp
     path.write_bytes(data)
     monkeypatch.setattr(container, "CHUNK", 64)
     with path.open("rb") as file:
-        entries, head = container.read_header(file, len(data), where="x")
-        assert container.scan(file, entries, head) == record
-        found = container.views(file, entries, head, where="x")
+        entries, head = container_read.read_header(file, len(data), where="x")
+        assert container_read.scan(file, entries, head) == record
+        found = container_read.views(file, entries, head, where="x")
     assert all(torch.equal(found[n], t) for n, t in tensors.items())
     found["a"].fill_(0)
     assert path.read_bytes() == data  # copy on write
@@ -93,7 +95,7 @@ def test_scan_finds_what_write_wrote_and_views_are_equal(tmp_path: Path, monkeyp
 
 def refused(data: bytes) -> str:
     with pytest.raises(ProgramError) as caught:
-        container.read_header(io.BytesIO(data), len(data), where="x")
+        container_read.read_header(io.BytesIO(data), len(data), where="x")
     assert caught.value.code in ("CIMC-P09", "CIMC-P26")
     return caught.value.message
 
@@ -162,4 +164,4 @@ def test_lengths_refused():
 
 def test_types_that_cannot_be_stored():
     with pytest.raises(ProgramError, match="complex64"):
-        container.of_tensor(torch.zeros(1, dtype=torch.complex64), where="x")
+        container_write.of_tensor(torch.zeros(1, dtype=torch.complex64), where="x")

@@ -21,8 +21,8 @@ from tests.program.factories import mlp
 from tests.program.forge import Forge, sign
 
 #: Changed copies of each file that are tried, for each kind of change.
-FLIPS = 250
-CUTS = 200
+FLIPS = 200
+CUTS = 100
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +53,9 @@ def test_every_flip_of_a_byte_is_refused(small, tmp_path, name):
     shutil.copytree(small, path)
     original = (path / name).read_bytes()
     rng = np.random.default_rng(len(name))
-    # The start of each file decides most; every byte of SHA256SUMS is tried.
-    places = {*range(min(len(original), 350)), *rng.integers(0, len(original), FLIPS).tolist()}
+    # The start of a file decides most; every byte of SHA256SUMS is tried.
+    start = len(original) if name == files.SUMS else 120
+    places = {*range(start), *rng.integers(0, len(original), FLIPS).tolist()}
     for place in sorted(places):
         changed = bytearray(original)
         changed[place] ^= int(rng.integers(1, 256))
@@ -110,7 +111,7 @@ def test_flips_that_are_signed_again_never_crash(small, tmp_path, name):
     manifest = (path / files.MANIFEST).read_text()
     forge = Forge(small)
     rng = np.random.default_rng(5)
-    for place in rng.integers(0, len(original), 200).tolist():
+    for place in rng.integers(0, len(original), 80).tolist():
         changed = bytearray(original)
         changed[place] ^= 1 << int(rng.integers(0, 8))
         (path / name).write_bytes(changed)
@@ -134,7 +135,7 @@ def test_manifest_flips_that_are_signed_again_never_crash(small, tmp_path):
     original = (path / files.MANIFEST).read_bytes()
     rng = np.random.default_rng(6)
     read_anyway = 0
-    for place in rng.integers(0, len(original), 400).tolist():
+    for place in rng.integers(0, len(original), 250).tolist():
         changed = bytearray(original)
         changed[place] = int(rng.choice(list(b"0123456789-:{}[]\"'&*!%@#, \nabz\xff\0")))
         (path / files.MANIFEST).write_bytes(changed)
@@ -144,7 +145,7 @@ def test_manifest_flips_that_are_signed_again_never_crash(small, tmp_path):
             read_anyway += 1
         except ProgramError as error:
             assert error.code != "CIMC-P39", error.message  # noqa: PT017
-    assert 0 < read_anyway < 200  # texts for people may change
+    assert 0 < read_anyway < 150  # texts for people may change
 
 
 Change = Callable[[Forge], None]
@@ -517,8 +518,8 @@ def rehashed(forge: Forge, path: Path, content: bytes) -> dict[str, object]:
         "format: cimc-device-program\nversion: 1\nformat: cimc-device-program\n",
         "a: " + "x" * 1_000_000,
         "a: '" + "x" * 1_000_000,
-        "[" + "1," * 1_000_000 + "]",
-        "{" + ",".join(f"k{i}: 1" for i in range(200_000)) + "}",
+        "[" + "1," * 100_000 + "]",
+        "{" + ",".join(f"k{i}: 1" for i in range(50_000)) + "}",
         'a: "\\ud800"',
         "\x00",
         "%TAG ! tag:x,2000:\n--- 1",
