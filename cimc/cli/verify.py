@@ -45,6 +45,13 @@ _LAYERS_SHOWN = 60
     metavar="C",
     help="Of the interval and of the gates.",
 )
+@click.option(
+    "--sequence",
+    type=click.Choice(["bounded", "normal"]),
+    default="bounded",
+    show_default=True,
+    help="What early decisions of a gate assume of the chips: nothing, or a normal distribution.",
+)
 @seed_option
 @json_option
 def verify_command(as_json: bool, **given: Any) -> int:
@@ -64,6 +71,7 @@ def verify_command(as_json: bool, **given: Any) -> int:
         "max_drop": given["max_drop"],
         "quantile": given["quantile"],
         "confidence": given["confidence"],
+        "sequence": given["sequence"],
         "seed": given["seed"] or 0,
     }
     Options(**options).check()  # before anything is read

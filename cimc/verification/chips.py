@@ -65,8 +65,14 @@ def draw_chips(
     metric = baseline.metric
     if not random:
         return Drawn.single(score(chip.chip(options.seed), feeds, baseline), baseline, gate)
-    bounded = metric != "snr_db"
-    decider = Decider(Estimate(options.confidence, options.quantile, bounded), gate)
+    estimate = Estimate(
+        options.confidence,
+        options.quantile,
+        bounded=metric != "snr_db",
+        normal=options.sequence == "normal",
+        resolution=0.0 if baseline.decisions is None else 1.0 / baseline.decisions.size,
+    )
+    decider = Decider(estimate, gate)
     scores: list[Score] = []
     for i in range(options.chips):
         progress("chips", i / options.chips)

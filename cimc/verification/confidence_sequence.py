@@ -27,6 +27,8 @@ Floats = npt.NDArray[np.float64]
 _STAKE = 0.75
 #: Bisection steps; the bounds are on the safe side by less than 2**-22.
 _STEPS = 22
+#: Keeps the stake finite where m is zero.
+_TINY = 1e-12
 
 
 class BoundedMean:
@@ -48,7 +50,7 @@ class BoundedMean:
         self._bets: list[float] = []
         self._sum = 0.0
         self._squares = 0.0
-        self._low, self._high = 0.0, 1.0
+        self._edges: Floats = np.zeros((2, 1))
 
     def update(self, value: float) -> Interval:
         """Take the figure of one more chip and return the interval so far.
@@ -63,25 +65,27 @@ class BoundedMean:
         self._values.append(value)
         self._sum += value
         self._squares += (value - (0.5 + self._sum) / (t + 1)) ** 2
-        values, bets = np.array(self._values), np.array(self._bets)
-        self._low = self._edge(values, bets, self._low)
-        self._high = 1.0 - self._edge(1.0 - values, bets, 1.0 - self._high)
-        return Interval(self._low, self._high, "bounded-sequence")
+        self._tighten()
+        low, high = float(self._edges[0, 0]), 1.0 - float(self._edges[1, 0])
+        return Interval(low, high, "bounded-sequence")
 
-    def _edge(self, values: Floats, bets: Floats, low: float) -> float:
-        """Return the largest m at which betting on a mean above m made rich, or the old one."""
-        high = max(low, float(values.max()))  # nobody gets rich betting on more than was ever seen
+    def _tighten(self) -> None:
+        """Move each edge to the largest m at which betting on a mean above m made rich.
+
+        The upper edge is the lower edge of the values turned around, ``1 - x``; both at once.
+        """
+        values, bets = np.array(self._values), np.array(self._bets)
+        both = np.stack([values, 1.0 - values])
+        low = self._edges
+        # Nobody gets rich betting on more than was ever seen.
+        high = np.maximum(low, both.max(axis=1, keepdims=True))
         for _ in range(_STEPS):
-            middle = (low + high) / 2
-            if middle <= 0.0:
-                break
+            middle = np.maximum((low + high) / 2, _TINY)
             # The log capital falls as m grows: the stake is capped at a share of the capital.
-            gains = np.minimum(bets, _STAKE / middle) * (values - middle)
-            if float(np.log1p(gains).sum()) >= self._log_rich:
-                low = middle
-            else:
-                high = middle
-        return low
+            gains = np.minimum(bets, _STAKE / middle) * (both - middle)
+            rich = np.log1p(gains).sum(axis=1, keepdims=True) >= self._log_rich
+            low, high = np.where(rich, middle, low), np.where(rich, high, middle)
+        self._edges = low
 
 
 def bounded_interval(values: Sequence[float], confidence: float) -> Interval:

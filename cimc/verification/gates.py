@@ -8,6 +8,7 @@ from typing import Literal
 
 from cimc.verification.confidence_sequence import BoundedMean, Quantile, bounded_interval
 from cimc.verification.intervals import Interval, order_statistic, student
+from cimc.verification.normal_sequence import NormalMean
 
 Decision = Literal["passed", "failed", "undecided"]
 
@@ -42,11 +43,15 @@ class Estimate:
         confidence: Promise for the reported interval, whenever sampling stopped, in (0, 1).
         quantile: Share of chips below the estimated value; None estimates the mean.
         bounded: The values lie in [0, 1].
+        normal: Early looks may assume normally distributed values, as the last look does.
+        resolution: Step of the values; 0 when they are continuous.
     """
 
     confidence: float
     quantile: float | None
     bounded: bool
+    normal: bool = False
+    resolution: float = 0.0
 
     def final(self, values: Sequence[float], confidence: float) -> Interval:
         """Return the interval at a number of chips fixed beforehand.
@@ -63,10 +68,12 @@ class Estimate:
             return interval
         return Interval(max(interval.low, 0.0), min(interval.high, 1.0), interval.method)
 
-    def sequence(self, confidence: float) -> BoundedMean | Quantile | None:
+    def sequence(self, confidence: float) -> BoundedMean | NormalMean | Quantile | None:
         """Return the anytime-valid counterpart, None for the mean of an unbounded metric."""
         if self.quantile is not None:
             return Quantile(self.quantile, confidence)
+        if self.normal:
+            return NormalMean(confidence, self.resolution)
         return BoundedMean(confidence) if self.bounded else None
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from cimc.errors import UsageError
 
 Mode = Literal["chip", "ideal"]
+Sequence = Literal["bounded", "normal"]
 #: Called with what is being done and the share done, 0..1.
 Progress = Callable[[str, float], None]
 
@@ -30,6 +31,7 @@ class Options:
     max_drop: float | None = None
     quantile: float | None = None
     confidence: float = 0.95
+    sequence: Sequence = "bounded"
     seed: int = 0
 
     def check(self) -> None:
@@ -47,6 +49,8 @@ class Options:
                 _within(name, value, 0.0 <= value <= 1.0, "0 to 1 (a share, not percent)")
         if self.quantile is not None:
             _within("quantile", self.quantile, 0.0 < self.quantile < 1.0, "between 0 and 1")
+        if self.sequence not in ("bounded", "normal"):
+            _within("sequence", self.sequence, False, "'bounded' or 'normal'")
         if self.mode not in ("chip", "ideal"):
             _within("mode", self.mode, False, "'chip' or 'ideal'")
 

@@ -135,12 +135,12 @@ def _chain(graph: Any, name: str) -> list[str]:
     by_input: dict[str, list[Any]] = {}
     node = None
     for candidate in graph.node:
-        if candidate.name == name or (candidate.output and candidate.output[0] == name):
+        if candidate.name == name or name in candidate.output[:1]:
             node = candidate
         for value in candidate.input:
             by_input.setdefault(value, []).append(candidate)
     chain: list[str] = []
-    while node is not None and node.output and len(chain) < _LONGEST_CHAIN:
+    while node is not None and any(node.output[:1]) and len(chain) < _LONGEST_CHAIN:
         chain.append(node.output[0])
         readers = by_input.get(node.output[0], [])
         node = readers[0] if len(readers) == 1 and readers[0].op_type in _AFFINE | _SHAPE else None

@@ -15,7 +15,7 @@ from cimc.verification.batches import batch_size, join, split, subset
 from cimc.verification.chips import Drawn, draw_chips, has_randomness
 from cimc.verification.data import Data, check_data
 from cimc.verification.gates import Gate
-from cimc.verification.options import CHIPS, Mode, Options, Progress, silent
+from cimc.verification.options import CHIPS, Mode, Options, Progress, Sequence, silent
 from cimc.verification.per_layer import (
     LayerSnr,
     float_values,
@@ -50,6 +50,7 @@ def verify(
     max_drop: float | None = None,
     quantile: float | None = None,
     confidence: float = 0.95,
+    sequence: Sequence = "bounded",
     seed: int = 0,
     executor_factory: ExecutorFactory | None = None,
     progress: Progress = silent,
@@ -70,6 +71,9 @@ def verify(
         quantile: Bound this quantile over chips instead of the mean: with 0.05, what 95 % of
             chips reach.
         confidence: Of the interval and of the gates, in (0, 1).
+        sequence: What early decisions of a gate assume of the chips' accuracies: ``bounded``,
+            nothing but that they lie in [0, 1]; ``normal``, a normal distribution, as the final
+            interval does: decides far earlier when chips are alike.
         seed: Seed of the first chip.
         executor_factory: Makes the runners; the reference executor by default.
         progress: Told how far the work is.
@@ -79,7 +83,7 @@ def verify(
             nothing to verify with.
         ModelError: CIMC-M71..M89, the data or the reference do not fit the program.
     """
-    options = Options(chips, mode, min_accuracy, max_drop, quantile, confidence, seed)
+    options = Options(chips, mode, min_accuracy, max_drop, quantile, confidence, sequence, seed)
     options.check()
     factory = executor_factory or _executor
     if data is None and (reference is None or program.golden is None):
