@@ -7,6 +7,7 @@ is broken.
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.fx import Node
 
 from cimc.ir import rewrite
@@ -23,6 +25,8 @@ from cimc.ir.network import Network, Stage
 from cimc.ops.table import OPERATORS
 
 _NAMES = {spec.function: name for name, spec in OPERATORS.items()}
+#: Weights decoded in one go [-].
+_AT_ONCE = 1 << 20
 Rule = Callable[[Network], Iterator[str]]
 
 
@@ -49,7 +53,7 @@ def only_operators_of_the_table_are_called(network: Network) -> Iterator[str]:
 def attributes_belong_to_the_operator(network: Network) -> Iterator[str]:
     """Attributes are keyword arguments of the operator and literal values."""
     for node in _calls(network):
-        if node.target is operator.getitem:
+        if node.target not in _NAMES:
             continue
         known = _attributes(node.target)
         yield from (f"{node.name}.{k}" for k in node.kwargs if k not in known)
@@ -59,7 +63,7 @@ def attributes_belong_to_the_operator(network: Network) -> Iterator[str]:
 def operands_fit_the_operator(network: Network) -> Iterator[str]:
     """An operator gets as many operands as it takes, and the attributes it cannot do without."""
     for node in _calls(network):
-        if node.target is operator.getitem or not callable(node.target):
+        if node.target not in _NAMES:
             continue
         try:
             inspect.signature(node.target).bind(*node.args, **node.kwargs)
@@ -149,12 +153,27 @@ def the_graph_holds_the_quantized_weights(network: Network) -> Iterator[str]:
     """The graph computes with the levels the codes name."""
     tensors = rewrite.attributes(network.graph)
     for name, layer in network.layers.items():
-        book = layer.codebook
-        if book is None or book.levels.ndim != 1 or not book.codes.numel():
+        book, shape = layer.codebook, layer.geometry.shape
+        weight = tensors[layer.weight]
+        if book is None or tuple(book.codes.shape) != shape or weight.numel() != math.prod(shape):
             continue
-        held = layer.geometry.to_matrix(tensors[layer.weight])[0, 0]
-        if not torch.equal(held, book.levels[book.codes[0, 0].to(torch.int64)]):
-            yield name
+        matrix = layer.geometry.to_matrix(weight)
+        step = max(1, _AT_ONCE // max(1, shape[0] * shape[2]))
+        for first in range(0, shape[1], step):
+            part = slice(first, first + step)
+            if not torch.equal(matrix[:, part], _decode(book.levels, book.codes[:, part])):
+                yield name
+                break
+
+
+def _decode(levels: Tensor, codes: Tensor) -> Tensor:
+    """Return the levels of codes ``(groups, rows, columns)``; codes out of range take the last."""
+    index = codes.to(torch.int64).clamp(max=levels.shape[-1] - 1)
+    if levels.ndim == 1:
+        return levels[index]
+    groups, rows, columns = codes.shape
+    table = levels.reshape(groups, 1, columns, -1).expand(-1, rows, -1, -1)
+    return table.gather(-1, index.unsqueeze(-1)).squeeze(-1)
 
 
 def tiles_cover_each_matrix_once(network: Network) -> Iterator[str]:
