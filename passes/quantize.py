@@ -82,7 +82,9 @@ class Quantize(Pass):
         layers = {}
         for done, (name, layer) in enumerate(network.layers.items(), 1):
             weight = tensors[layer.weight].detach()
-            codebook = fit.from_weights(layer.geometry.to_matrix(weight))
+            # The rows of a convolution are channels times kernel positions, of nothing else.
+            kernel = layer.geometry.kernel if layer.geometry.kind == "conv" else ()
+            codebook = fit.from_weights(layer.geometry.to_matrix(weight), kernel)
             layers[name] = replace(layer, codebook=codebook)
             tensors[layer.weight] = _decoded(layer, codebook, weight)
             context.progress(self.name, done / len(network.layers))

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from cimc.errors import UsageError
 
-#: Rows whose errors are spread at once.
+#: Rows whose errors are spread over all others at once, and over others of the same block.
 BLOCK: Final = 128
+SMALL_BLOCK: Final = 16
 #: Added to the diagonal of H as a share of its mean, and how often it may grow tenfold.
 DAMP: Final = 0.01
 _TRIES: Final = 8
@@ -87,28 +88,32 @@ def feedback(weight: Tensor, levels: Tensor, h: Tensor) -> Tensor:
     Args:
         weight: Float weights, ``(groups, rows, columns)``.
         levels: Ascending, ``(v,)`` or ``(groups, columns, v)``.
-        h: Damped second moments of the inputs, ``(groups, rows, rows)``.
+        h: Damped second moments of the inputs, ``(groups, rows, rows)``, or ``(1, rows, rows)``
+            for all groups.
 
     Returns:
         Codes, uint8 ``(groups, rows, columns)``.
     """
-    _, rows, columns = weight.shape
+    groups, rows, columns = weight.shape
     # Ascending: the factor is walked from its last row, so that the largest curvature comes first.
     order = torch.argsort(h.diagonal(dim1=1, dim2=2), dim=1, stable=True)
     factor = _factor(_permuted(h, order)).to(weight.dtype)
     scale = factor.diagonal(dim1=1, dim2=2)
-    index = order[:, :, None].expand(-1, -1, columns)
+    index = order[:, :, None].expand(groups, -1, columns)
     target = torch.gather(weight, 1, index)
     error = torch.zeros_like(target)
     codes = torch.zeros(target.shape, dtype=torch.int64, device=weight.device)
+    exact = target.clone()
     for stop in range(rows, 0, -BLOCK):
         start = max(0, stop - BLOCK)
-        for j in range(stop - 1, start - 1, -1):
-            row = factor[:, j, j + 1 : stop, None] * error[:, j + 1 : stop]
-            wanted = target[:, j] + row.sum(1) / scale[:, j, None]
-            codes[:, j] = nearest(wanted, levels)
-            chosen = decoded(codes[:, j : j + 1], levels)[:, 0]
-            error[:, j] = torch.gather(weight, 1, index[:, j : j + 1])[:, 0] - chosen
+        for end in range(stop, start, -SMALL_BLOCK):
+            first = max(start, end - SMALL_BLOCK)
+            for j in range(end - 1, first - 1, -1):
+                lost = (factor[:, j : j + 1, j + 1 : end] @ error[:, j + 1 : end])[:, 0]
+                codes[:, j] = nearest(target[:, j] + lost / scale[:, j, None], levels)
+                error[:, j] = exact[:, j] - decoded(codes[:, j : j + 1], levels)[:, 0]
+            spread = factor[:, start:first, first:end] @ error[:, first:end]
+            target[:, start:first] += spread / scale[:, start:first, None]
         spread = factor[:, :start, start:stop] @ error[:, start:stop]
         target[:, :start] += spread / scale[:, :start, None]
     return torch.empty_like(codes).scatter_(1, index, codes).to(torch.uint8)
@@ -128,7 +133,7 @@ def descend(
     Args:
         weight: Float weights, ``(groups, rows, columns)``.
         levels: Ascending, ``(v,)`` or ``(groups, columns, v)``.
-        h: Damped second moments, ``(groups, rows, rows)``.
+        h: Damped second moments, ``(groups, rows, rows)`` or ``(1, rows, rows)``.
         codes: Where to start, ``(groups, rows, columns)``.
         sweeps: At most this many passes over all rows.
         gain: Stop when a sweep lowers the error by less than this share.
@@ -136,21 +141,22 @@ def descend(
     Returns:
         Codes, uint8 ``(groups, rows, columns)``.
     """
-    h = h.to(weight.dtype)
+    rows, h = weight.shape[1], h.to(weight.dtype)
     diagonal = h.diagonal(dim1=1, dim2=2)
     codes = codes.to(torch.int64)
     value = decoded(codes, levels)
     pull = h @ (weight - value)
     error = float(((weight - value) * pull).sum())
     for _ in range(sweeps):
-        for start in range(0, weight.shape[1], BLOCK):
-            part = slice(start, min(start + BLOCK, weight.shape[1]))
-            before = value[:, part].clone()
-            _descend_rows(pull, value, codes, levels, h, diagonal, part)
-            if start or part.stop < weight.shape[1]:
-                moved = h[:, :, part] @ (value[:, part] - before)
-                moved[:, part] = 0.0
-                pull -= moved
+        for start in range(0, rows, BLOCK):
+            block = slice(start, min(start + BLOCK, rows))
+            before = value[:, block].clone()
+            for first in range(block.start, block.stop, SMALL_BLOCK):
+                part = slice(first, min(first + SMALL_BLOCK, block.stop))
+                old = value[:, part].clone()
+                _descend_rows(pull, value, codes, levels, h, diagonal, part)
+                _spread(pull, h, value[:, part] - old, part, block)
+            _spread(pull, h, value[:, block] - before, block, slice(0, rows))
         new = float(((weight - value) * pull).sum())
         if new >= error * (1.0 - gain):
             break
@@ -174,6 +180,13 @@ def _descend_rows(
         step = decoded(codes[:, j : j + 1], levels)[:, 0] - value[:, j]
         value[:, j] += step
         pull[:, part] -= h[:, part, j, None] * step[:, None]
+
+
+def _spread(pull: Tensor, h: Tensor, moved: Tensor, source: slice, whole: slice) -> None:
+    """Tell all rows of ``whole`` but those of ``source`` that the latter moved, in place."""
+    for rest in (slice(whole.start, source.start), slice(source.stop, whole.stop)):
+        if rest.stop > rest.start:
+            pull[:, rest] -= h[:, rest, source] @ moved
 
 
 def output_error(weight: Tensor, quantized: Tensor, h: Tensor) -> float:

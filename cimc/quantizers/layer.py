@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,8 +14,12 @@ from cimc.quantizers.columns import ColumnsResult, lloyd_columns
 from cimc.quantizers.feedback import damped
 from cimc.quantizers.lloyd import LloydResult, lloyd
 from cimc.quantizers.outputs import Block, Refit, fit_outputs
+from cimc.quantizers.prior import fit_without_data
 from cimc.quantizers.refit import refit, refit_scale
 from cimc.quantizers.uniform import UniformResult, uniform, uniform_columns
+
+#: Levels beyond which rounding is so fine that expected inputs make no difference.
+MOST_WITH_PRIOR: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,26 @@ class LayerQuantizer:
     per_column: bool = False
     states_us: tuple[float, ...] | None = None
 
-    def from_weights(self, matrix: Tensor) -> Codebook:
-        """Return the codebook with the least error of the weights.
+    def from_weights(self, matrix: Tensor, kernel: tuple[int, ...] = ()) -> Codebook:
+        """Return a codebook fitted without data.
+
+        The levels are those with the least error of the weights; the codes are chosen for the
+        outputs, with inputs as they can be expected (:mod:`cimc.quantizers.prior`).
 
         Args:
             matrix: Float weights, ``(groups, rows, columns)``.
+            kernel: Spatial sizes of the kernel where rows are channels times kernel positions.
         """
-        return self._start(matrix, None)
+        start = self._start(matrix, None)
+        if self.levels > MOST_WITH_PRIOR or matrix.numel() == 0:
+            return start
+        values = matrix.contiguous()
+        levels = _stacked(start.levels, values).to(values.dtype)
+        levels, codes = fit_without_data(values, levels, kernel, refit_levels=self._refit())
+        return Codebook(_flat(levels), codes)
+
+    def _refit(self) -> Refit:
+        return refit_scale if self.quantizer == "uniform" else refit
 
     def from_outputs(self, matrix: Tensor, blocks: Sequence[Block]) -> Codebook:
         """Return a codebook with little error of the outputs.
@@ -54,16 +72,12 @@ class LayerQuantizer:
             UsageError: CIMC-U34, blocks that do not belong to the matrix.
         """
         if not blocks or matrix.numel() == 0:
-            return self.from_weights(matrix)
+            return self._start(matrix, None)
         curvature = torch.cat([damped(h).diagonal(dim1=1, dim2=2) for _, h in blocks], 1)
         start = self._start(matrix, curvature.to(matrix.dtype))
-        groups, _, columns = matrix.shape
-        levels = start.levels
-        if levels.ndim == 2:
-            levels = levels.reshape(groups, columns, -1)
-        move: Refit = refit_scale if self.quantizer == "uniform" else refit
         values = matrix.contiguous()
-        fit = fit_outputs(values, levels.to(values.dtype), blocks, refit_levels=move)
+        levels = _stacked(start.levels, values).to(values.dtype)
+        fit = fit_outputs(values, levels, blocks, refit_levels=self._refit())
         return Codebook(_flat(fit.levels), fit.codes)
 
     def _start(self, matrix: Tensor, curvature: Tensor | None) -> Codebook:
@@ -90,6 +104,11 @@ class LayerQuantizer:
         if self.quantizer == "uniform":
             return uniform_columns(values, self.levels)
         return lloyd_columns(values, self.levels, weights=rows)
+
+
+def _stacked(levels: Tensor, matrix: Tensor) -> Tensor:
+    """Return a codebook's levels as the fits take them, ``(v,)`` or ``(groups, columns, v)``."""
+    return levels if levels.ndim == 1 else levels.reshape(len(matrix), matrix.shape[2], -1)
 
 
 def _flat(levels: Tensor) -> Tensor:
