@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cimc.errors import ModelError
 from cimc.ir.network import Signal
+from cimc.ops import arrays
 
 #: Types of values only opaque operators handle; passed on as they are.
 _NOT_TENSORS = ("string", "sequence", "optional")
@@ -95,26 +96,16 @@ def _finite(x: Tensor) -> bool:
 
 def _same_bits(array: npt.NDArray[Any], signal: Signal) -> bool:
     """Whether the array stands for an element type numpy has no word for."""
-    return _is_small_float(signal.dtype) and array.dtype.name == "float32"
-
-
-def _is_small_float(dtype: str) -> bool:
-    """Whether numpy itself has no such type; arrays of it come from other packages."""
-    return dtype == "bfloat16" or dtype.startswith("float8_")
+    return arrays.is_small_float(signal.dtype) and array.dtype.name == "float32"
 
 
 def _tensor(array: npt.NDArray[Any], dtype: str) -> Tensor:
-    """Return an array as a tensor, without a copy where torch can share it."""
-    if _is_small_float(dtype):
+    """Return an array as a tensor; float32 may stand for types numpy does not have."""
+    tensor = arrays.to_tensor(array)
+    if array.dtype.name == "float32" and arrays.is_small_float(dtype):
         kind: torch.dtype = getattr(torch, dtype)
-        if array.dtype.name == "float32":
-            return torch.from_numpy(np.array(array)).to(kind)
-        bits = np.int16 if array.dtype.itemsize == 2 else np.uint8
-        return torch.from_numpy(np.array(array, order="C").view(bits)).view(kind)
-    shareable = array.flags.writeable and array.flags.c_contiguous and array.dtype.isnative
-    if not shareable:
-        array = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    return torch.from_numpy(array)
+        return tensor.to(kind)
+    return tensor
 
 
 def samples(value: Any) -> int | None:
@@ -123,14 +114,25 @@ def samples(value: Any) -> int | None:
     return int(shape[0]) if len(shape) else None
 
 
-def to_array(value: Any) -> Any:
+def memory_of(value: Any) -> int:
+    """Return what identifies the memory of a tensor; 0 for other values."""
+    return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else 0
+
+
+def to_array(value: Any, kept: Set[int] = frozenset()) -> Any:
     """Return a result as a numpy array; bfloat16 and float8 as float32.
 
     Strings are arrays of objects already; sequences stay lists.
+
+    Args:
+        value: The result.
+        kept: Memory the caller may not write to; results in it are copied.
     """
     if not isinstance(value, Tensor):
         return value
+    if memory_of(value) in kept:
+        value = value.clone()
     value = value.detach().cpu()
-    if _is_small_float(str(value.dtype).removeprefix("torch.")):
+    if arrays.is_small_float(str(value.dtype).removeprefix("torch.")):
         value = value.float()
     return value.resolve_conj().resolve_neg().numpy()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from cimc.errors import CimcError, InternalError
 from cimc.ir.interpreter import interpret
 from cimc.ir.made_up import made_up, trials
 from cimc.ir.network import Array, Network
+from cimc.ops.arrays import is_small_float, to_tensor
 from cimc.verification.batches import split, subset
 from cimc.verification.data import Data, check_data, load_data
 
@@ -29,10 +29,12 @@ class Trial:
     Attributes:
         inputs: By input name.
         expected: By output name, from onnxruntime.
+        imported: By output name, from the graph as it was imported.
     """
 
     inputs: dict[str, Array]
     expected: dict[str, Array]
+    imported: dict[str, Any]
 
 
 def calibration(data: Mapping[str, Array] | str | Path | None, network: Network) -> Data | None:
@@ -53,7 +55,7 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
     if data is not None:
         few = subset(data, TRIAL_SAMPLES)
         first = split(few, network.inputs, batched=True, batch=TRIAL_SAMPLES)[0]
-        return Trial(first, network.source.oracle(first))
+        return Trial(first, network.source.oracle(first), run_graph(network, first))
     failure = ""
     for number in trials():
         try:
@@ -64,11 +66,11 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
         if any(isinstance(v, np.ndarray) and not v.size for v in expected.values()):
             continue  # too small for what is inside; nothing could be compared
         try:
-            run_graph(network, made)
+            imported = run_graph(network, made)
         except (CimcError, RuntimeError, ValueError, IndexError, TypeError) as e:
             failure = str(e).splitlines()[0]
             continue
-        return Trial(made, expected)
+        return Trial(made, expected, imported)
     if failure:
         raise InternalError(
             "CIMC-I08",
@@ -87,8 +89,10 @@ def run_graph(network: Network, inputs: Mapping[str, Array]) -> dict[str, Any]:
 
 def as_tensor(value: Any) -> Any:
     """Return a numpy array as a tensor; other values (strings, sequences) as they are."""
-    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, np.ndarray) and (
+        value.dtype.kind in "biufc" or is_small_float(value.dtype.name)
+    ):
+        return to_tensor(value)
     return value
 
 
@@ -96,5 +100,6 @@ def as_array(value: Any) -> Any:
     """Return a tensor as a numpy array; other values as they are."""
     if isinstance(value, Tensor):
         value = value.detach().cpu()
-        return (value.float() if value.dtype == torch.bfloat16 else value).numpy()
+        small = is_small_float(str(value.dtype).removeprefix("torch."))
+        return (value.float() if small else value).numpy()
     return value
