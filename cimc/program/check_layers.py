@@ -1,4 +1,4 @@
-"""Rules of the crossbar layers: geometry, cells, gains, converters, and who reads them."""
+"""Rules of the crossbar layers: geometry, cells, gains and converters."""
 
 from __future__ import annotations
 
@@ -12,20 +12,11 @@ from torch import Tensor
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program import files
+from cimc.program.check_reads import check_reads
 from cimc.program.container import CHUNK
 from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.targets import Target
 
-#: Geometry kinds each operator may read.
-_KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "conv": frozenset({"conv"}),
-    "conv_transpose": frozenset({"conv-transpose"}),
-    "gemm": frozenset({"matrix"}),
-    "matmul": frozenset({"matrix", "matrix-left"}),
-    "lstm": frozenset({"recurrent"}),
-    "gru": frozenset({"recurrent"}),
-    "rnn": frozenset({"recurrent"}),
-}
 _PLANES: Final = {"signed": 1, "differential-pair": 2, "offset-column": 2}
 #: Tolerance of a conductance against the limits of the cell [-]: float32 arithmetic.
 _SLACK: Final = 1e-4
@@ -54,7 +45,7 @@ def check_crossbars(program: DeviceProgram, target: Target, ranges: Ranges) -> N
         for use in layer.uses:
             _check_dac(use, where)
             _check_adc(use, layer, where)
-    _check_uses(program)
+    check_reads(program)
 
 
 def _check_geometry(layer: ProgramLayer, where: str) -> None:
@@ -68,7 +59,7 @@ def _check_geometry(layer: ProgramLayer, where: str) -> None:
         raise ProgramError("CIMC-P18", f"{g.kind} has no kernel (got {g.kernel})", where=where)
     if divided is not None and divided % taps:
         raise ProgramError("CIMC-P18", f"{divided} is no multiple of {taps} taps", where=where)
-    if g.stack and math.prod(g.stack) != g.groups:
+    if g.kind in ("matrix", "matrix-left") and math.prod(g.stack) != g.groups:
         raise ProgramError("CIMC-P18", f"a stack {g.stack} of {g.groups} matrices", where=where)
 
 
@@ -193,34 +184,3 @@ def _check_adc(use: ProgramUse, layer: ProgramLayer, where: str) -> None:
         )
     if not bool(((full > 0) & (full < _LARGEST)).all()):
         raise ProgramError("CIMC-P22", "an ADC full scale is not positive", where=where)
-
-
-def _check_uses(program: DeviceProgram) -> None:
-    """The uses of a layer are exactly the operands that read it, of an operator that can."""
-    listed = [(u.operation, u.operand, x.name) for x in program.layers.values() for u in x.uses]
-    read = [
-        (o.name, position, reference[1:])
-        for o in program.operations
-        for position, reference in enumerate(o.inputs)
-        if reference is not None and reference.startswith("#")
-    ]
-    if sorted(listed) != sorted(read):
-        first = (sorted(set(listed) ^ set(read)) or sorted(listed))[0]
-        raise ProgramError(
-            "CIMC-P18",
-            "its uses are not the operands that read it",
-            where=f"layer '{first[2][:80]}' in '{first[0][:80]}'",
-        )
-    used = {layer for _, _, layer in read}
-    for name in program.layers:
-        if name not in used:
-            raise ProgramError("CIMC-P18", "nobody reads it", where=f"layer '{name[:80]}'")
-    ops = {o.name: o.op for o in program.operations}
-    for operation, _, layer in read:
-        kind = program.layers[layer].geometry.kind
-        if kind not in _KINDS.get(ops[operation], frozenset()):
-            raise ProgramError(
-                "CIMC-P18",
-                f"a {kind} cannot be read by {ops[operation]}",
-                where=f"layer '{layer[:80]}'",
-            )
