@@ -130,6 +130,7 @@ class Executor:
             seen = self._matrices(read_noise=noise is not None)
             reads = bind(self.program, seen, physics, noise, self._workspace)
         self._constants = _environment(shared, reads)
+        self._kept = {values.memory_of(value) for value in self._constants.values()}
         self._steps: tuple[Step, ...] = steps_of(
             self.program, reads.operations, converters=physics.converters
         )
@@ -207,6 +208,7 @@ class Executor:
             environment[f"%{signal.name}"] = values.to_tensor(
                 inputs[signal.name], signal, shared.device, finite=finite
             )
+        kept = self._kept | {values.memory_of(environment[f"%{name}"]) for name in inputs}
         tapped: dict[str, Array] = {}
         for step in self._steps:
             result = step(environment)
@@ -215,7 +217,7 @@ class Executor:
                 tapped[step.operation.name] = values.to_array(first.clone())
         self._workspace.shrink()
         outputs = {
-            signal.name: values.to_array(environment[reference])
+            signal.name: values.to_array(environment[reference], kept)
             for signal, reference in zip(self.program.outputs, self.program.results, strict=True)
         }
         return RunResult(outputs, tapped)

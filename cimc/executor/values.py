@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ def _tensor(array: npt.NDArray[Any], dtype: str) -> Tensor:
 
 def samples(value: Any) -> int | None:
     """Return the size of a value's first axis; None of what has no axes (a sequence, a scalar)."""
-    shape = getattr(value, "shape", ())
+    shape: tuple[int, ...] = getattr(value, "shape", ())
     return int(shape[0]) if len(shape) else None
 
 
@@ -119,7 +120,7 @@ def memory_of(value: Any) -> int:
     return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else 0
 
 
-def to_array(value: Any, kept: Set[int] = frozenset()) -> Any:
+def to_array(value: Any, kept: AbstractSet[int] = frozenset()) -> Any:
     """Return a result as a numpy array; bfloat16 and float8 as float32.
 
     Strings are arrays of objects already; sequences stay lists.

@@ -8,7 +8,6 @@ import threading
 import torch
 from torch import Tensor
 
-
 #: Numbers kept from one run to the next: 16 MiB.
 KEPT = 1 << 22
 

@@ -52,7 +52,9 @@ def multiply(codes: Array, layer: ProgramLayer, planes: list[Array], group: int)
         for column in range(geometry.columns):
             current = 0.0
             for row in range(first, first + size):
-                current += float(codes[row]) * _conductance(layer, planes, firsts, group, row, column)
+                current += float(codes[row]) * _conductance(
+                    layer, planes, firsts, group, row, column
+                )
             if setting.adc.bits is None:
                 out[column] += current
                 continue

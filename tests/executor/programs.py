@@ -126,9 +126,7 @@ def one_layer(
         constants["bias"] = bias
     if device is None:
         device = (
-            load_target("ideal")
-            if draft.encoding == "signed"
-            else target(encoding=draft.encoding)
+            load_target("ideal") if draft.encoding == "signed" else target(encoding=draft.encoding)
         )
     return DeviceProgram(
         inputs=(Signal("x", "float32", tuple(x_shape)),),

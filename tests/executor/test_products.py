@@ -42,7 +42,9 @@ def convolutions(draw):
     strides = [draw(st.integers(1, 2)) for _ in range(n)]
     dilations = [draw(st.integers(1, 2)) for _ in range(n)]
     pads = [draw(st.integers(0, 2)) for _ in range(2 * n)]
-    space = [d * (k - 1) + 1 + draw(st.integers(0, 2)) for k, d in zip(kernel, dilations, strict=True)]
+    space = [
+        d * (k - 1) + 1 + draw(st.integers(0, 2)) for k, d in zip(kernel, dilations, strict=True)
+    ]
     return {
         "groups": groups, "channels": channels, "columns": columns, "kernel": kernel,
         "strides": strides, "dilations": dilations, "pads": pads, "space": space,
@@ -204,7 +206,11 @@ def test_constant_on_the_left(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("c_shape", [None, (), (6,), (3, 1), (3, 6)])
 def test_gemm(trans_a: int, alpha: float, beta: float, c_shape) -> None:
     weight = quarters((6, 11), 1)
-    c = None if c_shape is None else torch.rand(c_shape, generator=torch.Generator().manual_seed(1))
+    c = (
+        None
+        if c_shape is None
+        else torch.rand(c_shape, generator=torch.Generator().manual_seed(1))
+    )
     program = one_layer(
         "gemm", weight, Geometry("matrix", 1, 11, 6, transposed=True), [11, 3] if trans_a else [3, 11],
         attributes={"alpha": alpha, "beta": beta, "transA": trans_a, "transB": 1}, bias=c,
