@@ -61,10 +61,12 @@ def compile_command(as_json: bool, **given: Any) -> None:
             "both --levels and --bits are given",
             hint=f"--levels {given['levels']} or --bits {given['bits']}",
         )
-    from cimc.cli.output import emit_json, progress_bar
-    from cimc.pipeline import compile_model
+    from cimc.cli.output import check_output, emit_json, progress_bar
 
     output = given["output"] or str(Path(Path(given["model"]).name).with_suffix(".cim"))
+    check_output(output)
+    from cimc.pipeline import compile_model
+
     with progress_bar() as progress:
         result = compile_model(
             given["model"],

@@ -29,6 +29,7 @@ def inspect_command(
     program: str, layer: str | None, array: int | None, output: str | None, as_json: bool
 ) -> None:
     """Show what is in PROGRAM: layers, arrays, operations, provenance."""
+    from cimc.cli.output import check_output
     from cimc.errors import UsageError
 
     if layer is not None and array is not None:
@@ -37,6 +38,8 @@ def inspect_command(
         )
     if output is not None and array is None:
         raise UsageError("CIMC-U06", "--output goes with --array", hint="--array 0 -o G.csv")
+    if output is not None:
+        check_output(output)
     from cimc.program import read
 
     opened = read(program)

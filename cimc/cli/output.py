@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from cimc.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +48,24 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(v) for v in value]
     return value
+
+
+def check_output(path: str) -> None:
+    """Refuse a place that cannot be written, before hours of work are done.
+
+    Raises:
+        UsageError: CIMC-U07.
+    """
+    folder = Path(path).absolute().parent
+    why = ""
+    if not folder.is_dir():
+        why = "there is no such folder"
+    elif not os.access(folder, os.W_OK):
+        why = "no permission to write there"
+    if why:
+        raise UsageError(
+            "CIMC-U07", f"cannot read or write: {why}", where=str(folder), hint="another -o"
+        )
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -26,7 +26,9 @@ def run_command(**given: Any) -> None:
         raise UsageError(
             "CIMC-U06", "both --ideal and --noise-free are given", hint="one of them, or none"
         )
-    from cimc.cli.output import facts, progress_bar
+    from cimc.cli.output import check_output, facts, progress_bar
+
+    check_output(given["output"])
     from cimc.cli.save import save_npz
     from cimc.program import read
     from cimc.verification import load_data

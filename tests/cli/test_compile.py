@@ -57,6 +57,18 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
     }
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(
+    call: Call, given: dict[str, Any], tmp_path: Path
+) -> None:
+    done = call("compile", "m.onnx", "--target", "rram", "-o", tmp_path / "none" / "o.cim")
+    assert (done.code, given) == (2, {})
+    assert done.err == (
+        "error[CIMC-U07]: cannot read or write: there is no such folder\n"
+        f"  at {tmp_path / 'none'}\n"
+        "  try another -o\n"
+    )
+
+
 def test_what_is_not_given_is_left_to_the_recipe(call: Call, given: dict[str, Any]) -> None:
     call("compile", "models/net.v2.onnx", "--target", "rram")
     assert given["output"] == "net.v2.cim"
