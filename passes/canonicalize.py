@@ -54,7 +54,8 @@ class Canonicalize(Pass):
         """Return the network in canonical form."""
         graph, tensors = rewrite.copy(network.graph)
         names = dict(network.parameter_names)
-        _fix_casts(graph, tried_dtypes(network, context.seed))
+        if any(rewrite.operator_name(node) == "cast_like" for node in graph.nodes):
+            _fix_casts(graph, tried_dtypes(network, context.seed))
         _remove_identities(graph)
         _fold_constants(graph, tensors, self.max_constant_bytes, names)
         if self.fold_batch_norm:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, Node
@@ -17,6 +16,7 @@ from cimc.ir import rewrite
 from cimc.ir.interpreter import interpret
 from cimc.ir.made_up import made_up, trials
 from cimc.ir.network import Array, Network, Signal
+from cimc.ops.arrays import to_tensor
 from cimc.ops.table import OPERATORS
 
 #: Largest relative difference between a sample alone and in a batch that counts as equal: float32
@@ -26,8 +26,10 @@ TOLERANCE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two lots of samples, and both together."""
+    """Two lots of samples, both together, and what the graph as imported makes of the first."""
 
+    module: GraphModule
+    known: tuple[Any, ...]
     first: list[Tensor]
     second: list[Tensor]
     both: list[Tensor]
@@ -54,7 +56,7 @@ def free_batch(network: Network, data: Mapping[str, Array] | None, seed: int) ->
     if isinstance(fixed, str):
         return replace(network, batched=_independent(network.graph, pair))
     freed = _with_free_reshapes(network.graph, fixed)
-    if _independent(freed, pair) and _agree(network.graph, freed, pair.first):
+    if _independent(freed, pair):
         return replace(
             network,
             graph=freed,
@@ -85,7 +87,7 @@ def tried_dtypes(network: Network, seed: int) -> dict[str, torch.dtype]:
 
     for trial in trials():
         try:
-            made = made_up(network.inputs, seed=seed, trial=trial)
+            made = made_up(network.inputs, seed=seed, trial=trial, samples=1)
             interpret(network.graph, [_tensor(made[s.name]) for s in network.inputs], observe)
         except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
             found.clear()
@@ -127,56 +129,48 @@ def _pair(
     for lots in candidates:
         first, second = ([_tensor(lot[s.name]) for s in network.inputs] for lot in lots)
         try:
-            interpret(network.graph, first)
+            known = interpret(network.graph, first)
         except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
             continue
-        return _Pair(first, second, [torch.cat(p) for p in zip(first, second, strict=True)])
+        both = [torch.cat(p) for p in zip(first, second, strict=True)]
+        return _Pair(network.graph, known, first, second, both)
     return None
 
 
 def _tensor(value: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(value))
+    return to_tensor(value)
 
 
 def _independent(module: GraphModule, pair: _Pair) -> bool:
+    """Whether a graph gives the known results on the first lot, and lots do not see each other."""
     try:
-        apart = [interpret(module, lot) for lot in (pair.first, pair.second)]
+        first = pair.known if module is pair.module else interpret(module, pair.first)
+        if not all(map(_equal, first, pair.known)):
+            return False  # freeing a Reshape moved elements: it meant another axis than the batch
+        second = interpret(module, pair.second)
         together = interpret(module, pair.both)
     except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
         return False
-    return all(_same(a, b, t) for a, b, t in zip(*apart, together, strict=True))
+    return all(map(_joined, first, second, together))
 
 
-def _agree(one: GraphModule, other: GraphModule, inputs: list[Tensor]) -> bool:
-    """Whether two graphs give the same; a Reshape may mean another axis than the batch."""
-    try:
-        results = [interpret(module, inputs) for module in (one, other)]
-    except (CimcError, RuntimeError, ValueError, IndexError, TypeError):
-        return False
-    return all(
-        isinstance(a, Tensor)
-        and a.shape == b.shape
-        and bool(torch.allclose(a.double(), b.double(), rtol=0.0, atol=1e-6, equal_nan=True))
-        for a, b in zip(*results, strict=True)
-    )
-
-
-def _same(first: Any, second: Any, together: Any) -> bool:
+def _joined(first: Any, second: Any, together: Any) -> bool:
+    """Whether the third tensor is the other two, one after the other along the first axis."""
     if not all(isinstance(v, Tensor) and v.ndim for v in (first, second, together)):
         return False
-    if first.shape[1:] != second.shape[1:]:
+    return first.shape[1:] == second.shape[1:] and _equal(torch.cat([first, second]), together)
+
+
+def _equal(expected: Any, got: Any) -> bool:
+    if not isinstance(expected, Tensor) or not isinstance(got, Tensor):
         return False
-    expected = torch.cat([first, second])
-    if expected.shape != together.shape:
+    if expected.shape != got.shape:
         return False
     if not expected.is_floating_point():
-        return bool(torch.equal(expected, together))
+        return bool(torch.equal(expected, got))
     scale = float(torch.nan_to_num(expected).abs().max()) if expected.numel() else 0.0
-    return bool(
-        torch.allclose(
-            expected, together, rtol=0.0, atol=TOLERANCE * scale + 1e-30, equal_nan=True
-        )
-    )
+    atol = TOLERANCE * scale + 1e-30
+    return bool(torch.allclose(expected, got, rtol=0.0, atol=atol, equal_nan=True))
 
 
 def _with_free_reshapes(module: GraphModule, size: int) -> GraphModule:
