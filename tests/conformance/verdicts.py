@@ -14,6 +14,7 @@ import onnx
 from cimc.errors import CimcError
 from cimc.executor import Executor
 from cimc.frontends.onnx_import import import_onnx
+from cimc.ops.arrays import is_small_float
 from cimc.passbase import PassContext
 from cimc.pipeline.emit import emit
 from cimc.pipeline.options import Options
@@ -83,7 +84,7 @@ def judge(case: Case) -> Verdict:
         return Verdict(
             case.name, case.operator, "refused", case.float_only, 0, error.message, error.code
         )
-    except Exception as error:  # noqa: BLE001 - whatever else comes out is a finding
+    except Exception as error:
         return _wrong(case, f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}")
     opaque = any(operation.op == "opaque" for operation in program.operations)
     kind: Kind = "opaque" if opaque else "native"
@@ -117,13 +118,15 @@ def _differ(got: Any, expected: Any, case: Case) -> str:
     if isinstance(expected, list):
         if not isinstance(got, list) or len(got) != len(expected):
             return f"a {type(got).__name__} instead of a sequence of {len(expected)}"
-        return next(filter(None, (_differ(a, b, case) for a, b in zip(got, expected))), "")
+        return next(
+            filter(None, (_differ(a, b, case) for a, b in zip(got, expected, strict=True))), ""
+        )
     a, b = np.asarray(got), np.asarray(expected)
     if a.shape != b.shape:
         return f"shape {a.shape} instead of {b.shape}"
     if b.dtype.kind in "OUT":
         return "" if a.astype(object).tolist() == b.astype(object).tolist() else "other strings"
-    if b.dtype.kind not in "biufc":  # bfloat16, which programs give as float32
+    if is_small_float(b.dtype.name):  # programs give these as float32
         b = b.astype(np.float32)
     if a.dtype != b.dtype:
         return f"element type {a.dtype} instead of {b.dtype}"
