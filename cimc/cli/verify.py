@@ -100,7 +100,7 @@ def _show(report: VerifyReport, program: str, asked: int) -> None:
         ("noise-free", figure(report.noise_free)),
         ("chips", _spread(report)),
         (
-            f"{report.confidence:.4g} interval of the {what}",
+            f"{100 * report.confidence:g} % interval of the {what}",
             f"{figure(report.ci_low)} .. {figure(report.ci_high)}  ({report.interval})",
         ),
     ]
