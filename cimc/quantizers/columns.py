@@ -41,7 +41,7 @@ class ColumnsResult:
 
     Attributes:
         levels: Ascending, float32 ``(columns, v)``; a column with fewer distinct values repeats
-            its largest.
+            some.
         boundaries: End points between levels, float32 ``(columns, v - 1)``.
     """
 
@@ -54,7 +54,7 @@ class ColumnsResult:
 
 
 def lloyd_columns(
-    matrix: Numbers, levels: int, *, weights: Numbers | None = None, threshold: float = 1e-6
+    matrix: Numbers, levels: int, *, weights: Numbers | None = None, threshold: float = 1e-5
 ) -> ColumnsResult:
     """Fit levels to each column at least (weighted) mean squared error.
 
@@ -62,7 +62,7 @@ def lloyd_columns(
         matrix: ``(rows, columns)``; taken as float32.
         levels: Levels of each column, 1..256.
         weights: Importance of each row, positive, ``(rows,)``; None: equal.
-        threshold: Stop when no column's distortion falls by more than this share of its energy.
+        threshold: Stop when no column's distortion falls by more than this share of itself.
 
     Raises:
         UsageError: CIMC-U30 (no values, not finite), U31 (levels), U32 (weights).
@@ -102,7 +102,7 @@ def _fit(x: Floats, w: Doubles, levels: int, bins: int, threshold: float) -> Flo
         new, gained = _means(n, s, edges)
         better = gained > explained
         means = np.where(better[:, None], new, means)
-        done = (gained - explained) <= threshold * energy
+        done = (gained - explained) <= threshold * (energy - explained)
         explained = np.maximum(gained, explained)
         if done.all():
             break
@@ -163,12 +163,16 @@ def _start(values: Doubles, n: Doubles, s: Doubles, levels: int, bins: int) -> I
 
 
 def _cuts(values: Doubles, bins: int) -> Indices:
-    """Return where bins begin, half by count and half by value, ``(columns, bins + 1)``."""
+    """Return where bins begin, by count and by where levels are going to be, ``(c, bins + 1)``."""
     columns, rows = values.shape
     if rows <= bins:
         return np.broadcast_to(np.arange(rows + 1), (columns, rows + 1))
-    width = values[:, -1:] - values[:, :1]
-    place = (values - values[:, :1]) / np.where(width > 0, width, 1.0) + np.arange(rows) / rows
+    # Good quantizers put levels at the cube root of the density (Panter and Dite 1951), which is
+    # one over the gaps: equal steps of the sum of gap ** (2 / 3).
+    place = np.zeros(values.shape)
+    np.cumsum(np.cbrt(np.diff(values) ** 2), axis=1, out=place[:, 1:])
+    place /= np.where(place[:, -1:] > 0, place[:, -1:], 1.0)
+    place += np.arange(rows) / rows
     grid = np.broadcast_to(np.linspace(0.0, place.max(), bins + 1), (columns, bins + 1))
     scaled: npt.NDArray[Any] = grid * (place[:, -1:] / place.max())
     cuts = _search(place, scaled)

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from cimc.ir.layer import Codebook
+from cimc.quantizers.codes import boundaries, encode_columns
 from cimc.quantizers.columns import ColumnsResult, lloyd_columns
+from cimc.quantizers.constrained import ConstrainedResult, constrained
 from cimc.quantizers.feedback import damped
 from cimc.quantizers.lloyd import LloydResult, lloyd
 from cimc.quantizers.outputs import Block, Refit, fit_outputs
@@ -57,7 +59,9 @@ class LayerQuantizer:
         return Codebook(_flat(levels), codes)
 
     def _refit(self) -> Refit:
-        return refit_scale if self.quantizer == "uniform" else refit
+        """Return how levels may move: freely, or only all in proportion."""
+        proportional = self.quantizer == "uniform" or self.states_us is not None
+        return refit_scale if proportional else refit
 
     def from_outputs(self, matrix: Tensor, blocks: Sequence[Block]) -> Codebook:
         """Return a codebook with little error of the outputs.
@@ -82,6 +86,8 @@ class LayerQuantizer:
 
     def _start(self, matrix: Tensor, curvature: Tensor | None) -> Codebook:
         """Fit levels to weights, each row as important as its curvature ``(groups, rows)``."""
+        if self.per_column and self.states_us is not None:
+            return self._scaled_columns(matrix, curvature)
         if not self.per_column:
             importance = None if curvature is None else curvature[:, :, None].expand_as(matrix)
             return self._whole(matrix.contiguous(), importance)
@@ -93,12 +99,33 @@ class LayerQuantizer:
         return Codebook(torch.cat(levels), torch.stack(codes))
 
     def _whole(self, values: Tensor, importance: Tensor | None) -> Codebook:
-        result: LloydResult | UniformResult
-        if self.quantizer == "uniform":
+        result: LloydResult | UniformResult | ConstrainedResult
+        if self.states_us is not None:
+            result = constrained(values, self.levels, self.states_us, weights=importance)
+        elif self.quantizer == "uniform":
             result = uniform(values, self.levels)
         else:
             result = lloyd(values, self.levels, weights=importance)
         return Codebook(torch.from_numpy(result.levels), torch.from_numpy(result.codes(values)))
+
+    def _scaled_columns(self, matrix: Tensor, curvature: Tensor | None) -> Codebook:
+        """Fit one choice of states to all columns, and a scale to each."""
+        size = matrix.abs().amax(1)
+        size = torch.where(size > 0, size, 1.0)[:, None]
+        importance = None if curvature is None else curvature[:, :, None].expand_as(matrix)
+        shared = self._whole((matrix / size).contiguous(), importance)
+        levels = shared.levels * size[:, 0, :, None]
+        weight = torch.ones(matrix.shape[:2]) if curvature is None else curvature
+
+        def product(x: Tensor) -> Tensor:
+            return weight[:, :, None] * x
+
+        levels = refit_scale(matrix, levels, product, shared.codes)
+        codes = [
+            torch.from_numpy(encode_columns(values, boundaries(table.numpy())))
+            for values, table in zip(matrix, levels.to(torch.float32), strict=True)
+        ]
+        return Codebook(_flat(levels), torch.stack(codes))
 
     def _columns(self, values: Tensor, rows: Tensor | None) -> ColumnsResult | UniformResult:
         if self.quantizer == "uniform":

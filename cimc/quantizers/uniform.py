@@ -123,9 +123,10 @@ def _fit(x: Doubles, w: Doubles, levels: int, clip: str, grid: str) -> UniformRe
     for first in _first_codes(levels, grid):
         low, high = x.min(0), x.max(0)
         if grid != "free":
-            # The range must reach the largest magnitude on either side of the grid.
-            high = np.maximum(high / max(first + levels - 1, 0.5), low / min(first, -0.5))
-            low, full = np.zeros_like(high), high
+            last = first + levels - 1
+            up = high / last if last > 0 else np.zeros_like(high)
+            down = low / first if first < 0 else np.zeros_like(low)
+            full, low = np.maximum(np.maximum(up, down), 0.0), np.zeros_like(low)
         else:
             full = (high - low) / (levels - 1)
         shares = _SHARES if clip == "mse" else np.ones(1)
