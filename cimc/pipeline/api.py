@@ -12,7 +12,9 @@ from cimc.pipeline.compile import compile_model
 from cimc.program import read
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target
-from cimc.verification import verify
+from cimc.verification import VerifyReport, load_data
+from cimc.verification import verify as verify_program
+from cimc.verification.reference import Reference
 
 __all__ = ["compile", "load", "run", "verify"]
 
@@ -66,3 +68,23 @@ def run(
     loaded = program if isinstance(program, DeviceProgram) else load(program)
     executor = Executor(loaded, mode=mode, seed=seed, device=device, batch=batch)
     return dict(executor.run(inputs).outputs)
+
+
+def verify(
+    program: DeviceProgram | str | Path,
+    *,
+    reference: Reference | None = None,
+    data: Mapping[str, Array] | str | Path | None = None,
+    **options: Any,
+) -> VerifyReport:
+    """Run a device program on many simulated chips and compare it with the float network.
+
+    Args:
+        program: The program, or its path.
+        reference: The original model: path of an ONNX file, or a function.
+        data: One array an input by name, optional ``labels``; or the path of an ``.npz``.
+        **options: As :func:`cimc.verification.verify` takes them: ``chips``, ``max_drop``, ...
+    """
+    loaded = program if isinstance(program, DeviceProgram) else load(program)
+    arrays = load_data(data) if isinstance(data, str | Path) else data
+    return verify_program(loaded, reference=reference, data=arrays, **options)
