@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from cimc.frontends.onnx_direct import given
+from cimc.frontends.onnx_direct import direct, given
 from cimc.frontends.onnx_layout import axes_operand
 from cimc.frontends.onnx_node import Declined, Importer, NodeView, Result
 from cimc.ops.table import OPERATORS
@@ -97,6 +98,37 @@ def stashed(view: NodeView) -> Result:
     return view.same(spec, *view.operands, **given(view, spec, "stash_type"))
 
 
+def _require_clear_same(view: NodeView, kernel: Sequence[int | None] | None) -> None:
+    """Decline SAME padding where windows leave out more than one element.
+
+    The padding would be negative there: the standard, its reference and onnxruntime's kernels
+    disagree on which elements are left out.
+    """
+    if view.attribute("auto_pad", "NOTSET") not in ("SAME_UPPER", "SAME_LOWER"):
+        return
+    strides = view.ints("strides") or []
+    dilations = view.ints("dilations") or [1] * len(strides)
+    shape = view.shape(0)
+    for axis, (stride, dilation) in enumerate(zip(strides, dilations, strict=True)):
+        size = kernel[axis] if kernel is not None and axis < len(kernel) else None
+        reach = 1 if size is None else dilation * (size - 1) + 1
+        length = shape[axis + 2] if shape is not None and axis + 2 < len(shape) else None
+        needed = reach - stride
+        if length is not None and view.node.op_type != "ConvTranspose":
+            needed = (-(-length // stride) - 1) * stride + reach - length
+        if needed < (0 if view.node.op_type == "ConvTranspose" else -1):
+            raise Declined("auto_pad SAME with strides larger than the kernel")
+
+
+def convolution(view: NodeView) -> Result:
+    """Conv and ConvTranspose."""
+    shape = view.shape(1)
+    _require_clear_same(view, None if shape is None else shape[2:])
+    if shape is not None and not 3 <= len(shape) <= 5:
+        raise Declined(f"a convolution over {len(shape) - 2} axes")
+    return direct(view)
+
+
 def pooling(view: NodeView) -> Result:
     """MaxPool, AveragePool and LpPool."""
     spec = _BY_ONNX[view.node.op_type]
@@ -105,6 +137,7 @@ def pooling(view: NodeView) -> Result:
         raise Declined(f"pooling of a tensor with {rank} axes")
     if not view.has("kernel_shape"):
         raise view.error("CIMC-M13", "attribute 'kernel_shape' is missing")
+    _require_clear_same(view, view.ints("kernel_shape"))
     if view.attribute("ceil_mode", 0) and view.attribute("auto_pad", "NOTSET") == "VALID":
         raise Declined("ceil_mode with auto_pad VALID, which the standard leaves open")
     if spec.name == "max_pool" and view.wants(1):
@@ -122,6 +155,8 @@ IMPORTERS: Final[dict[tuple[str, str], Importer]] = {
     ("", "LayerNormalization"): layer_normalization,
     ("", "RMSNormalization"): stashed,
     ("", "GroupNormalization"): stashed,
+    ("", "Conv"): convolution,
+    ("", "ConvTranspose"): convolution,
     ("", "MaxPool"): pooling,
     ("", "AveragePool"): pooling,
     ("", "LpPool"): pooling,

@@ -25,8 +25,6 @@ _DIRECT: Final = (
     "Ceil",
     "Celu",
     "Concat",
-    "Conv",
-    "ConvTranspose",
     "Cos",
     "Cosh",
     "Div",

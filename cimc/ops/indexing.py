@@ -24,7 +24,7 @@ def slice_axes(
     axes: Tensor | None = None,
     steps: Tensor | None = None,
 ) -> Tensor:
-    """Return a slice of x, with Python's meaning of starts, ends and steps.
+    """Return a slice of x.
 
     Args:
         x: Any shape.
@@ -39,23 +39,30 @@ def slice_axes(
     if not len(first) == len(last) == len(where) == len(stride) or 0 in stride:
         raise ModelError("CIMC-M19", f"slice {first}:{last}:{stride} of axes {list(where)}")
     for axis, begin, end, step in zip(where, first, last, stride, strict=True):
-        picked = range(*slice(begin, end, step).indices(x.shape[axis]))
-        x = take(x, axis, picked)
+        x = take(x, axis, picked(begin, end, step, x.shape[axis]))
     return x
 
 
-def take(x: Tensor, axis: int, picked: range) -> Tensor:
+def picked(begin: int, end: int, step: int, size: int) -> range:
+    """Return the indices a slice of an axis picks.
+
+    As Python's, but that a falling slice may begin before the first element: it is moved there.
+    """
+    first = begin + size if begin < 0 else begin
+    last = end + size if end < 0 else end
+    if step > 0:
+        return range(min(max(first, 0), size), min(max(last, 0), size), step)
+    if size == 0:
+        return range(0)
+    return range(min(max(first, 0), size - 1), min(max(last, -1), size - 1), step)
+
+
+def take(x: Tensor, axis: int, indices: range) -> Tensor:
     """Return the elements of an axis at an arithmetic sequence of indices; a view if it rises."""
-    if picked.step > 0:
-        index = (slice(None),) * axis + (
-            slice(picked.start, max(picked.stop, picked.start), picked.step),
-        )
-        return x[index]
-    rising = picked[::-1]
-    index = (slice(None),) * axis + (
-        slice(rising.start, max(rising.stop, rising.start), rising.step),
-    )
-    return torch.flip(x[index], [axis])
+    rising = indices if indices.step > 0 else indices[::-1]
+    stop = max(rising.stop, rising.start)
+    y = x[(slice(None),) * axis + (slice(rising.start, stop, rising.step),)]
+    return y if indices.step > 0 else torch.flip(y, [axis])
 
 
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
