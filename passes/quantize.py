@@ -21,6 +21,7 @@ from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
 from cimc.quantizers.curvature import Curvature
 from cimc.quantizers.layer import LayerQuantizer
+from cimc.quantizers.threads import one_thread
 from cimc.verification.batches import split, subset
 
 
@@ -84,7 +85,8 @@ class Quantize(Pass):
             weight = tensors[layer.weight].detach()
             # The rows of a convolution are channels times kernel positions, of nothing else.
             kernel = layer.geometry.kernel if layer.geometry.kind == "conv" else ()
-            codebook = fit.from_weights(layer.geometry.to_matrix(weight), kernel)
+            with one_thread():
+                codebook = fit.from_weights(layer.geometry.to_matrix(weight), kernel)
             layers[name] = replace(layer, codebook=codebook)
             tensors[layer.weight] = _decoded(layer, codebook, weight)
             context.progress(self.name, done / len(network.layers))
