@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from cimc.errors import ModelError, UsageError
+from cimc.errors import ModelError
 from cimc.frontends.onnx_import import import_onnx
 from cimc.frontends.torch_check import check_agreement
 from cimc.ir.network import Network
@@ -44,13 +44,13 @@ def import_torch(
         dynamic_shapes: As ``torch.export.export`` takes it; for modules only.
 
     Raises:
-        UsageError: ``CIMC-M40``: example inputs are missing or not tensors.
-        ModelError: ``CIMC-M41`` in training mode, ``CIMC-M42`` torch cannot export it,
-            ``CIMC-M43`` the export gives other results than the module.
+        ModelError: ``CIMC-M40`` example inputs are missing or not tensors, ``CIMC-M41`` in
+            training mode, ``CIMC-M42`` torch cannot export it, ``CIMC-M43`` the export gives
+            other results than the module.
     """
     program = isinstance(source, ExportedProgram)
     if dynamic_shapes is not None and program:
-        raise UsageError(
+        raise ModelError(
             "CIMC-M40",
             "an exported program has its dynamic shapes already",
             hint="giving dynamic_shapes to torch.export.export",
@@ -108,12 +108,12 @@ def _arguments(source: TorchSource, given: Any) -> tuple[Any, ...]:
     if isinstance(given, Sequence) and not isinstance(given, str) and given:
         return tuple(torch.from_numpy(v) if isinstance(v, np.ndarray) else v for v in given)
     if isinstance(given, Mapping):
-        raise UsageError(
+        raise ModelError(
             "CIMC-M40",
             "example inputs by name are not supported",
             hint="a tuple of the module's positional arguments",
         )
-    raise UsageError(
+    raise ModelError(
         "CIMC-M40",
         f"a torch network needs example inputs (got {type(given).__name__})",
         hint="example_inputs=(x,) with tensors of the shapes the network is called with",

@@ -15,11 +15,19 @@ from typing import Any
 import onnxruntime
 from torch import Tensor
 
-from cimc.errors import CimcError, ModelError
+from cimc.errors import CimcError, ModelError, ProgramError
 from cimc.ops.opaque_memory import bounded_memory
 from cimc.ops.opaque_model import check_opaque_model
 from cimc.ops.opaque_values import BIT_TYPES, from_ort, from_ort_value, to_feed, to_ort_value
 
+#: Codes of a broken program, by those of a broken model.
+PROGRAM_CODES = {
+    "CIMC-M31": "CIMC-P55",
+    "CIMC-M32": "CIMC-P56",
+    "CIMC-M33": "CIMC-P57",
+    "CIMC-M34": "CIMC-P58",
+    "CIMC-M35": "CIMC-P59",
+}
 #: Sessions kept ready; the least recently used one is dropped first.
 MAX_SESSIONS = 128
 
@@ -37,6 +45,12 @@ class OpaqueLimits:
     seconds: float = 120.0
     mebibytes: int = 4096
     error: type[CimcError] = ModelError
+
+    def failure(self, code: str, message: str, *, where: str = "", hint: str = "") -> CimcError:
+        """Return an error of the class asked for, with the code that goes with it."""
+        if issubclass(self.error, ProgramError):
+            code = PROGRAM_CODES[code]
+        return self.error(code, message, where=where, hint=hint)
 
 
 DEFAULT_LIMITS = OpaqueLimits()
@@ -99,7 +113,7 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
             onnxruntime has no kernel for it.
     """
     limits = _limits.get()
-    name = check_opaque_model(model, limits.error)
+    name = check_opaque_model(model, limits.failure)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_cpu_mem_arena = False  # an arena would keep the peak of every operator
@@ -110,7 +124,7 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
         with bounded_memory(limits.mebibytes):
             return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except (Exception, MemoryError) as error:
-        raise limits.error(
+        raise limits.failure(
             "CIMC-M32",
             f"onnxruntime cannot run this operator: {_first_line(error)}",
             where=name,
@@ -151,7 +165,7 @@ def opaque(model: Tensor, *inputs: Any, outputs: int) -> tuple[Any, ...]:
     name = session.get_modelmeta().graph_name
     declared = session.get_inputs()
     if len(declared) != len(inputs) or len(session.get_outputs()) != outputs:
-        raise limits.error(
+        raise limits.failure(
             "CIMC-M31",
             f"the operator has {len(declared)} inputs and {len(session.get_outputs())} outputs, "
             f"the call {len(inputs)} and {outputs}",
@@ -163,7 +177,7 @@ def opaque(model: Tensor, *inputs: Any, outputs: int) -> tuple[Any, ...]:
         try:
             feeds[argument.name] = (to_ort_value if bits else to_feed)(value, argument.type)
         except TypeError as error:
-            raise limits.error(
+            raise limits.failure(
                 "CIMC-M35",
                 f"input {position} should be {argument.type}, got {error}",
                 where=name,
@@ -199,13 +213,13 @@ def _run(
                 if options.terminate
                 else f"needs more than {limits.mebibytes} MiB of memory"
             )
-            raise limits.error(
+            raise limits.failure(
                 "CIMC-M34",
                 f"the operator {what}",
                 where=name,
                 hint="a larger limit, if the operator can be trusted",
             ) from error
-        raise limits.error(
+        raise limits.failure(
             "CIMC-M33", f"onnxruntime could not run the operator: {text}", where=name
         ) from error
     finally:

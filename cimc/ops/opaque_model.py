@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -18,12 +18,12 @@ MAX_NODES = 10_000
 MAX_DEPTH = 16
 
 
-def check_opaque_model(data: bytes, error: type[CimcError]) -> str:
+def check_opaque_model(data: bytes, error: Callable[..., CimcError]) -> str:
     """Check the model of an opaque operator; return its graph's name (that of the source node).
 
     Args:
         data: Serialized ``ModelProto``.
-        error: Class of the error to raise.
+        error: Makes the error to raise, from code, message and where.
 
     Raises:
         CimcError: ``CIMC-M31``: not a model, too large, external data, functions, or a domain

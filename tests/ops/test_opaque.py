@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper
 
 from cimc.errors import ModelError, ProgramError
-from cimc.ops.opaque import _Sessions, opaque, opaque_limits
+from cimc.ops.opaque import PROGRAM_CODES, _Sessions, opaque, opaque_limits
 
 FLOAT = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
 
@@ -156,7 +156,7 @@ def refused(proto_or_tensor, *inputs, outputs=1, code, **limits):
         data = tensor(data)
     with opaque_limits(error=ProgramError, **limits), pytest.raises(ProgramError) as error:
         opaque(data, *inputs, outputs=outputs)
-    assert error.value.code == code, str(error.value)
+    assert error.value.code == PROGRAM_CODES[code], str(error.value)
     return error.value
 
 
@@ -165,8 +165,9 @@ def test_not_a_model():
 
 
 def test_errors_are_model_errors_unless_said_otherwise():
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError) as error:
         opaque(torch.arange(200, dtype=torch.uint8), outputs=1)
+    assert error.value.code == "CIMC-M31"
 
 
 def external(tmp_path):
