@@ -21,7 +21,7 @@ from cimc.executor.guard import guarded
 from cimc.executor.known_faults import stuck_cells
 from cimc.executor.matrices import Matrices, matrices
 from cimc.executor.physics import Physics, physics_of
-from cimc.executor.steps import Environment, Step, steps_of
+from cimc.executor.steps import Environment, Step, check, steps_of
 from cimc.executor.workspace import Workspace
 from cimc.program.model import DeviceProgram
 
@@ -103,6 +103,7 @@ class Executor:
         """
         if batch is not None and batch < 1:
             raise UsageError("CIMC-U46", f"a batch of {batch} samples", hint="1 or more")
+        check(program)
         physics = physics_of(program, mode)
         where = torch.device(device)
         with torch.inference_mode():

@@ -89,11 +89,7 @@ def steps_of(
         program: What to run.
         analog: By operation name, what runs instead of the operator's function.
         converters: Whether DACs quantize.
-
-    Raises:
-        ProgramError: CIMC-P40, an operation that does not exist or reads what is not defined.
     """
-    _check(program)
     operations = fusion.without_idle_relus(program) if converters else program.operations
     frees = _last_uses(operations, program.results)
     instead = {**fusion.in_place(program, operations, frees), **analog}
@@ -129,8 +125,12 @@ def _last_uses(
     return frees
 
 
-def _check(program: DeviceProgram) -> None:
-    """Require that every operation exists and reads what is defined before it."""
+def check(program: DeviceProgram) -> None:
+    """Require that every operation exists and reads what is defined before it.
+
+    Raises:
+        ProgramError: CIMC-P40, it does not.
+    """
     defined = {f"%{signal.name}" for signal in program.inputs}
     defined |= {f"@{name}" for name in program.constants} | {f"#{n}" for n in program.layers}
     for operation in program.operations:

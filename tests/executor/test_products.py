@@ -212,7 +212,8 @@ def test_gemm(trans_a: int, alpha: float, beta: float, c_shape) -> None:
         else torch.rand(c_shape, generator=torch.Generator().manual_seed(1))
     )
     program = one_layer(
-        "gemm", weight, Geometry("matrix", 1, 11, 6, transposed=True), [11, 3] if trans_a else [3, 11],
+        "gemm", weight, Geometry("matrix", 1, 11, 6, transposed=True),
+        [11, 3] if trans_a else [3, 11],
         attributes={"alpha": alpha, "beta": beta, "transA": trans_a, "transB": 1}, bias=c,
         dac=DACS["dynamic"], adc_bits=7, rows=5,
     )  # fmt: skip
