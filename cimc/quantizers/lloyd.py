@@ -137,21 +137,48 @@ class _Points:
         self.cuts: Indices = np.append(cuts, x.size)
         if w is None:
             self.weight = self.cuts.astype(np.float64)
-            self.sum: Doubles = _prefix(np.add.reduceat(x, cuts, dtype=np.float64))
+            self.sum: Doubles = _prefix(self._bin_sums())
         else:
             self.weight = _prefix(np.add.reduceat(w, cuts))
             self.sum = _prefix(np.add.reduceat(w * x, cuts))
         self.energy = self._energy()
 
+    def _equal_run(self) -> tuple[int, int, int]:
+        """Return number, first and last + 1 of the largest bin if its values are all equal.
+
+        Pruned weights are mostly zeros: their sums need no reading.  Otherwise an empty range.
+        """
+        k = int(np.diff(self.cuts).argmax())
+        first, stop = int(self.cuts[k]), int(self.cuts[k + 1])
+        equal = self.w is None and self.x[first] == self.x[stop - 1]
+        return (k, first, stop) if equal else (0, 0, 0)
+
+    def _bin_sums(self) -> Doubles:
+        k, first, stop = self._equal_run()
+        sums = np.empty(self.cuts.size - 1)
+        for bins, at, part in (
+            (slice(0, k), 0, self.x[:first]),
+            (slice(k + (stop > first), sums.size), stop, self.x[stop:]),
+        ):
+            if part.size:
+                cuts = self.cuts[:-1][bins] - at
+                sums[bins] = np.add.reduceat(part, cuts, dtype=np.float64)
+        if stop > first:
+            sums[k] = (stop - first) * float(self.x[first])
+        return sums
+
     def _energy(self) -> float:
         mean = self.sum[-1] / self.weight[-1]
-        total = 0.0
-        for start in range(0, self.x.size, _CHUNK):
-            part = self.x[start : start + _CHUNK].astype(np.float64)
-            part -= mean
-            other = part if self.w is None else part * self.w[start : start + _CHUNK]
-            total += float(other @ part)
-        return total
+        _, first, stop = self._equal_run()
+        total = (stop - first) * (float(self.x[first]) - mean) ** 2
+        for begin, end in ((0, first), (stop, self.x.size)):
+            for start in range(begin, end, _CHUNK):
+                some = slice(start, min(start + _CHUNK, end))
+                part = self.x[some].astype(np.float64)
+                part -= mean
+                other = part if self.w is None else part * self.w[some]
+                total += float(other @ part)
+        return float(total)
 
     def start(self, levels: int) -> _Partition:
         """Return the best partition that does not split bins."""

@@ -12,10 +12,10 @@ def errors(matrix, result):
     return np.square(matrix.astype(np.float64) - levels)
 
 
-@pytest.mark.parametrize("draw", ["standard_normal", "standard_cauchy", "standard_exponential"])
+@pytest.mark.parametrize("draw", ["standard_normal", "laplace", "standard_exponential"])
 @pytest.mark.parametrize("levels", [2, 4, 16])
 def test_every_column_is_near_its_optimum(draw, levels):
-    matrix = getattr(np.random.default_rng(0), draw)((500, 12)).astype(np.float32)
+    matrix = getattr(np.random.default_rng(0), draw)(size=(500, 12)).astype(np.float32)
     matrix *= np.arange(1, 13, dtype=np.float32)
     best = np.array([lloyd(c.copy(), levels).distortion for c in matrix.T])
     got = errors(matrix, lloyd_columns(matrix, levels)).mean(0)
