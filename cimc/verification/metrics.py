@@ -7,7 +7,6 @@ NaN: an undefined figure is None.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -118,29 +117,3 @@ def snr_db(reference: Values, value: Values) -> float:
     not decide the figure.  +inf when both are equal.
     """
     return decibel(*powers(reference, value))
-
-
-def outputs_snr_db(reference: Mapping[str, Values], value: Mapping[str, Values]) -> float:
-    """Return the signal-to-noise ratio over all numeric outputs of a network [dB].
-
-    Noise-to-signal ratios of the outputs are averaged, so that an output with large numbers does
-    not hide one with small numbers.  Outputs that are zero throughout in the reference count only
-    when the value is not.
-
-    Args:
-        reference: Outputs by name.
-        value: Outputs by name, same names and shapes.
-    """
-    ratios = []
-    for name, wanted in reference.items():
-        if not (np.issubdtype(wanted.dtype, np.number) or wanted.dtype == np.bool_):
-            continue
-        if wanted.size == 0:
-            continue
-        signal, noise = powers(wanted, value[name])
-        if signal == 0.0 and noise == 0.0:
-            continue
-        ratios.append(math.inf if signal == 0.0 else noise / signal)
-    if not ratios:
-        return math.inf
-    return decibel(1.0, math.fsum(ratios) / len(ratios))

@@ -207,10 +207,15 @@ class _Tally:
     def _share(self, right: Classes | None) -> float | None:
         if right is None:
             return None
-        return share_equal(np.concatenate(self._decided), right.reshape(-1))
+        decided = np.concatenate(self._decided) if self._decided else np.empty(0, np.int64)
+        # A chip that gives another number of decisions (detections) is right in none of them.
+        return share_equal(decided, right.reshape(-1)) if decided.size == right.size else 0.0
 
     def _snr_db(self) -> float:
         """Return the ratio, noise-to-signal averaged over outputs that carry anything."""
+        for name, wanted in self._baseline.outputs.items():
+            if self._taken[name] != wanted.size:
+                self._noise[name] = math.inf
         ratios = [
             self._noise[n] / s if (s := self._signal[n]) else math.inf
             for n in self._baseline.outputs

@@ -64,3 +64,28 @@ def test_labels_need_classes_and_the_right_shape() -> None:
     assert make_baseline({"y": y}, {"y": y}, np.zeros((4, 1), np.int64)).top1 == 1.0
     with pytest.raises(ModelError, match="do not fit"):
         make_baseline({"y": y}, {"y": y}, np.zeros((4, 3), np.int64))
+
+
+def test_outputs_are_weighed_equally_whatever_their_scale() -> None:
+    big, small = np.full((4, 1), 1e6, np.float32), np.full((4, 1), 1e-3, np.float32)
+    zero = np.zeros((4, 1), np.float32)
+    baseline = make_baseline(
+        {"a": big, "b": small, "z": zero}, {"a": big, "b": small, "z": zero}, None
+    )
+    result = score_outputs({"a": big, "b": small * 1.1, "z": zero}, baseline)
+    assert result.snr_db == pytest.approx(20.0 + 10 * math.log10(2), abs=1e-4)
+    result = score_outputs({"a": big, "b": small, "z": zero + 1}, baseline)
+    assert result.snr_db == -math.inf
+
+
+def test_another_number_of_decisions_is_none_right() -> None:
+    y = np.ones((4, 2), np.float32)
+    baseline = make_baseline({"y": y}, {"y": y}, None)
+    assert score_outputs({"y": y[:3]}, baseline).agreement == 0.0
+
+
+def test_an_output_that_changes_its_size_is_no_signal() -> None:
+    y = np.ones((4, 1), np.float32)
+    baseline = make_baseline({"y": y}, {"y": y}, None)
+    assert score_outputs({"y": y[:0]}, baseline).snr_db == -math.inf
+    assert score_outputs({"y": np.ones((5, 1), np.float32)}, baseline).snr_db == -math.inf
