@@ -158,12 +158,10 @@ def the_graph_holds_the_quantized_weights(network: Network) -> Iterator[str]:
         if book is None or tuple(book.codes.shape) != shape or weight.numel() != math.prod(shape):
             continue
         matrix = layer.geometry.to_matrix(weight)
-        step = max(1, _AT_ONCE // max(1, shape[0] * shape[2]))
-        for first in range(0, shape[1], step):
-            part = slice(first, first + step)
-            if not torch.equal(matrix[:, part], _decode(book.levels, book.codes[:, part])):
-                yield name
-                break
+        # Evenly spread rows: what goes wrong goes wrong for a layer, and this runs after each pass.
+        step = max(1, math.prod(shape) // _AT_ONCE)
+        if not torch.equal(matrix[:, ::step], _decode(book.levels, book.codes[:, ::step])):
+            yield name
 
 
 def _decode(levels: Tensor, codes: Tensor) -> Tensor:
