@@ -35,5 +35,13 @@ def add_read_noise(
     """
     # A convolution may compute a sum of squares as a tiny negative number.
     spread = power.clamp_(min=0).sqrt_()
-    noise = torch.empty_like(spread).normal_(generator=generator)
-    return current.addcmul_(noise, spread, value=sigma)
+    return current.addcmul_(_normal_like(spread, generator), spread, value=sigma)
+
+
+def _normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return standard normal numbers in the shape and memory layout of ``x``."""
+    # Filling memory in order is ten times as fast as filling an image stored channels-last.
+    flat = torch.empty(x.numel(), dtype=x.dtype, device=x.device).normal_(generator=generator)
+    if x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)):
+        return flat.as_strided(x.shape, x.stride())
+    return flat.view(x.shape)

@@ -49,15 +49,16 @@ class Fluctuation:
     shared: list[Tile]
     column_tile: Tensor
 
-    def add(self, current: Tensor, codes: Tensor, tile: int) -> None:
+    def add(self, current: Tensor, codes: Tensor, tile: int, *, overwrite: bool) -> None:
         """Add the fluctuation of one row tile to its currents, in place.
 
         Args:
             current: Currents of all bit lines.
             codes: What the tile's word lines were driven with.
             tile: Which.
+            overwrite: Whether ``codes`` may be.
         """
-        squares = codes.square()
+        squares = codes.square_() if overwrite else codes.square()
         sigma, stream = self.noise.sigma, self.noise.stream
         add_read_noise(current, self.power[tile].product(squares), sigma, stream)
         if self.shared:

@@ -60,7 +60,7 @@ class Read:
             codes = self.driver.codes(part, drive, self.workspace)
             current = tile.product(codes)
             if self.fluctuation is not None:
-                self.fluctuation.add(current, codes, number)
+                self.fluctuation.add(current, codes, number, overwrite=codes is not part)
             if sensor.bits is not None:
                 adc_codes(current, sensor.inv_lsb, sensor.bits)
             if total is not None:
