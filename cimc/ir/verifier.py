@@ -158,7 +158,7 @@ def the_graph_holds_the_quantized_weights(network: Network) -> Iterator[str]:
         if book is None or tuple(book.codes.shape) != shape or weight.numel() != math.prod(shape):
             continue
         matrix = layer.geometry.to_matrix(weight)
-        # Evenly spread rows: what goes wrong goes wrong for a layer, and this runs after each pass.
+        # Evenly spread rows: what goes wrong goes wrong for a whole layer, and this is run often.
         step = max(1, math.prod(shape) // _AT_ONCE)
         if not torch.equal(matrix[:, ::step], _decode(book.levels, book.codes[:, ::step])):
             yield name
