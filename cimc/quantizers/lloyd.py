@@ -134,6 +134,7 @@ class _Points:
     def __init__(self, x: Floats, w: Doubles | None, levels: int) -> None:
         self.x, self.w = x, w
         cuts = _fine_cuts(x, _even_cuts(x, _BINS), max(_BINS, levels * _BINS_PER_LEVEL))
+        cuts = np.union1d(cuts, _long_runs(x))
         self.cuts: Indices = np.append(cuts, x.size)
         if w is None:
             self.weight = self.cuts.astype(np.float64)
@@ -282,6 +283,14 @@ def _even_cuts(x: Floats, bins: int) -> Indices:
     grid = np.linspace(x[0], x[-1], bins // 2, dtype=np.float64).astype(np.float32)
     cuts = np.searchsorted(x, np.concatenate([x[at], grid]))
     return np.unique(cuts[cuts < x.size])
+
+
+def _long_runs(x: Floats) -> Indices:
+    """Return where runs of equal values over a quarter of all begin and end."""
+    middle = x[:: max(1, x.size // 8)]
+    ends = np.concatenate([np.searchsorted(x, middle, side=s) for s in ("left", "right")])
+    long = np.tile(np.diff(ends.reshape(2, -1), axis=0)[0] > x.size // 4, 2)
+    return np.unique(ends[long & (ends < x.size)])
 
 
 def _distinct(x: Floats, most: int) -> Indices | None:
