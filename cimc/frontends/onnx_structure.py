@@ -19,10 +19,12 @@ def check_structure(proto: onnx.ModelProto, path: Path | None) -> None:
     """Refuse a model whose graph is not valid.
 
     Raises:
-        ModelError: ``CIMC-M02`` external data outside the model's folder or missing,
-            ``CIMC-M03`` not valid, ``CIMC-M04`` a value defined twice, ``CIMC-M05`` a cycle,
-            ``CIMC-M06`` a value nobody defines.
+        ModelError: ``CIMC-M01`` a name that is not text, ``CIMC-M02`` external data outside the
+            model's folder or missing, ``CIMC-M03`` not valid, ``CIMC-M04`` a value defined twice,
+            ``CIMC-M05`` a cycle, ``CIMC-M06`` a value nobody defines, ``CIMC-M15`` a sparse
+            initializer.
     """
+    _check_text(proto.graph)
     _check_external(proto, path)
     _check_values(proto.graph)
     for sparse in proto.graph.sparse_initializer:
@@ -44,12 +46,44 @@ def check_structure(proto: onnx.ModelProto, path: Path | None) -> None:
             value.type.tensor_type.shape.SetInParent()
     try:
         onnx.checker.check_model(bare)
-    except ValidationError as error:
+    except (ValidationError, ValueError, RuntimeError) as error:
         raise ModelError(
             "CIMC-M03",
             f"the graph is not valid: {first_line(error)}",
             hint="checking the model with onnx.checker",
         ) from error
+
+
+def _check_text(graph: onnx.GraphProto) -> None:
+    """Refuse names that are not text; protobuf hands them over as bytes, or fails later."""
+    try:
+        whole = all(isinstance(name, str) for name in _names(graph))
+    except UnicodeDecodeError:
+        whole = False
+    if not whole:
+        raise ModelError("CIMC-M01", "not an ONNX model: a name in it is not UTF-8")
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[object]:
+    """Yield every name of a graph and its subgraphs."""
+    yield graph.name
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        yield value.name
+        yield from (axis.dim_param for axis in value.type.tensor_type.shape.dim)
+    for tensor in graph.initializer:
+        yield tensor.name
+        for entry in tensor.external_data:
+            yield from (entry.key, entry.value)
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, node.overload)
+        yield from node.input
+        yield from node.output
+        for attribute in node.attribute:
+            yield from (attribute.name, attribute.ref_attr_name)
+            if attribute.HasField("g"):
+                yield from _names(attribute.g)
+            for sub in attribute.graphs:
+                yield from _names(sub)
 
 
 def _check_external(proto: onnx.ModelProto, path: Path | None) -> None:

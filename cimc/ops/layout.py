@@ -31,12 +31,15 @@ def reshape(x: Tensor, shape: Tensor, *, allowzero: bool = False) -> Tensor:
         ModelError: ``CIMC-M19``: the number of elements does not fit.
     """
     wanted = ints(shape)
-    if not allowzero:
-        wanted = [x.shape[k] if n == 0 and k < x.ndim else n for k, n in enumerate(wanted)]
+    copied = [] if allowzero else [k for k, n in enumerate(wanted[: x.ndim]) if n == 0]
+    for axis in copied:
+        wanted[axis] = x.shape[axis]
     if wanted.count(-1) == 1:
-        known = math.prod(n for n in wanted if n != -1)
-        if known and x.numel() % known == 0:
-            wanted[wanted.index(-1)] = x.numel() // known
+        # Copied axes cancel, so that an empty batch stays one.
+        known = math.prod(n for k, n in enumerate(wanted) if n != -1 and k not in copied)
+        left = math.prod(n for k, n in enumerate(x.shape) if k not in copied)
+        if known and left % known == 0:
+            wanted[wanted.index(-1)] = left // known
     if min(wanted, default=0) < 0 or math.prod(wanted) != x.numel():
         raise ModelError("CIMC-M19", f"{tuple(x.shape)} cannot be reshaped to {ints(shape)}")
     return x.reshape(wanted)

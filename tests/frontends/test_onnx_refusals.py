@@ -45,6 +45,22 @@ def test_truncated_file_is_refused_everywhere(tmp_path: Path) -> None:
         assert isinstance(refused(data[:size]), ModelError)
 
 
+def test_flipped_bytes_are_one_clear_error_or_harmless() -> None:
+    data = conv().SerializeToString()
+    rng = np.random.default_rng(0)
+    codes = set()
+    for position, value in zip(
+        rng.integers(0, len(data), 250), rng.integers(0, 256, 250), strict=True
+    ):
+        broken = bytearray(data)
+        broken[position] = value
+        try:
+            import_onnx(bytes(broken))
+        except CimcError as error:
+            codes.add(error.code)
+    assert {"CIMC-M01", "CIMC-M06"} <= codes
+
+
 def old_opset() -> onnx.ModelProto:
     made = conv()
     made.opset_import[0].version = 6
