@@ -9,6 +9,8 @@ import torch
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
+from cimc.errors import CimcError, ModelError
+
 #: Given a node, its operands and its result; returns the result to go on with.
 Observer = Callable[[Node, tuple[Any, ...], Any], Any]
 
@@ -33,6 +35,9 @@ def interpret(
         module: The graph.
         inputs: One value a placeholder.
         observe: Called after every ``call_function`` node; what it returns replaces the result.
+
+    Raises:
+        ModelError: ``CIMC-M19``: the operands of a node do not fit it; names the node.
     """
     env: dict[Node, Any] = {}
     feeds = iter(inputs)
@@ -47,7 +52,7 @@ def interpret(
                 return tuple(map_arg(node.args[0], env.__getitem__))
             else:
                 operands = map_arg(node.args, env.__getitem__)
-                value = node.target(*operands, **node.kwargs)
+                value = _call(node, operands)
                 env[node] = value if observe is None else observe(node, operands, value)
                 del operands, value
             for dead in frees[node]:
@@ -55,3 +60,21 @@ def interpret(
             if not node.users and node.op != "placeholder":
                 env.pop(node, None)
     return ()
+
+
+def _call(node: Node, operands: tuple[Any, ...]) -> Any:
+    """Run one node; an error says where it was."""
+    where = f"node {node.meta.get('source') or node.name}"
+    try:
+        return node.target(*operands, **node.kwargs)  # type: ignore[operator]
+    except CimcError as error:
+        error.where = error.where or where
+        raise
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            "CIMC-M19",
+            f"the operands do not fit the operator: {text}",
+            where=where,
+            hint="inputs of the shapes the model was exported for",
+        ) from error
