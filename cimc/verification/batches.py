@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -62,14 +62,19 @@ def split(data: Data, signals: Sequence[Signal], *, batched: bool, batch: int) -
 
 def subset(data: Data, samples: int) -> Data:
     """Return the first samples of the data."""
-    if samples >= data.samples:
-        return data
-    inputs = {
-        n: a[:samples] if a.ndim and a.shape[0] == data.samples else a
-        for n, a in data.inputs.items()
-    }
-    labels = None if data.labels is None else data.labels[:samples]
-    return Data(inputs, labels, samples)
+    return data if samples >= data.samples else next(pieces(data, samples))
+
+
+def pieces(data: Data, samples: int) -> Iterator[Data]:
+    """Yield the data, some samples at a time."""
+    for first in range(0, data.samples, samples):
+        count = min(samples, data.samples - first)
+        inputs = {
+            n: a[first : first + count] if a.ndim and a.shape[0] == data.samples else a
+            for n, a in data.inputs.items()
+        }
+        labels = None if data.labels is None else data.labels[first : first + count]
+        yield Data(inputs, labels, count)
 
 
 def join(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

@@ -6,27 +6,23 @@ which node of it each operation came from (``Operation.source``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cimc.program.model import DeviceProgram
-from cimc.verification.batches import Feed, join, split
-from cimc.verification.data import Data
-from cimc.verification.metrics import snr_db
-from cimc.verification.reference import OnnxModel
+from cimc.verification.batches import Feed, join
+from cimc.verification.metrics import decibel, powers
 from cimc.verification.scoring import Runner
 
 Array = npt.NDArray[Any]
+#: Outputs by operation name in each mode.
+Taps = Mapping[str, Mapping[str, Array]]
 
-#: Operators that a pass may fold into the layer before them: the layer's output is then theirs.
-_AFFINE = frozenset(("BatchNormalization", "Add", "Sub", "Mul", "Div"))
-_SHAPE = frozenset(("Identity", "Reshape", "Squeeze", "Unsqueeze", "Transpose", "Flatten"))
-_LONGEST_CHAIN = 4
+MODES = ("ideal", "noise-free", "chip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,89 +59,57 @@ def tapped(runner: Runner, feeds: Sequence[Feed]) -> dict[str, Array]:
     return join([dict(runner.run(feed, taps=True).layers) for feed in feeds])
 
 
-def float_values(
-    path: str | Path, nodes: Iterable[str], data: Data, *, batched: bool, batch: int
-) -> dict[str, list[Array]]:
-    """Return what the float network computes at the nodes, by node name.
+class LayerTally:
+    """Sums signal and noise energy of every layer over samples; keeps no outputs.
 
-    A node that passes may have merged with what follows it has several candidates: its own first
-    output, and those of the chain of affine and shape operators behind it.
-
-    Args:
-        path: The original ONNX file.
-        nodes: Node names, or names of first outputs (for nodes without a name).
-        data: Samples to run.
-        batched: Samples are independent.
-        batch: Samples a run.
-
-    Returns:
-        Candidates in order; nodes the file does not have are left out.
-    """
-    import onnx
-
-    graph = onnx.load(str(path), load_external_data=False).graph
-    chains = {name: chain for name in nodes if (chain := _chain(graph, name))}
-    if not chains:
-        return {}
-    wanted = list(dict.fromkeys(v for chain in chains.values() for v in chain))
-    model = OnnxModel(path, extra_outputs=wanted)
-    feeds = split(data, model.signals, batched=batched, batch=batch)
-    values = join([_only(model.run(feed), wanted) for feed in feeds])
-    return {name: [values[v] for v in chain] for name, chain in chains.items()}
-
-
-def layer_snr(
-    operations: Mapping[str, str],
-    reference: Mapping[str, Sequence[Array]],
-    ideal: Mapping[str, Array],
-    noise_free: Mapping[str, Array],
-    chip: Mapping[str, Array],
-) -> tuple[list[LayerSnr], list[str]]:
-    """Return the signal-to-noise of every layer, and the operations that could not be matched.
-
-    Of several candidates the one nearest to the ideal output is the layer's float output: the
+    Of several candidates for a layer's float output the one nearest to the ideal output is it: the
     others differ from it by a whole operator, which is far more than quantization does.
-
-    Args:
-        operations: Operation name to source node.
-        reference: Candidates by source node.
-        ideal: Outputs by operation name.
-        noise_free: Likewise.
-        chip: Likewise.
     """
-    found, unmatched = [], []
-    for name, source in operations.items():
-        candidates = [
-            c.reshape(ideal[name].shape)
-            for c in reference.get(source, ())
-            if name in ideal and c.size == ideal[name].size
-        ]
-        if not candidates:
-            unmatched.append(name)
-            continue
-        ratios = [snr_db(c, ideal[name]) for c in candidates]
-        wanted = candidates[int(np.argmax(ratios))]
-        values = (max(ratios), snr_db(wanted, noise_free[name]), snr_db(wanted, chip[name]))
-        found.append(LayerSnr(name, source, *values))
-    return found, unmatched
+
+    def __init__(self, operations: Mapping[str, str]) -> None:
+        """Start without samples.
+
+        Args:
+            operations: Operation name to node of the source model.
+        """
+        self._operations = operations
+        # By operation: signal and the noise of each mode, float64 (candidates, 1 + modes).
+        self._energies: dict[str, npt.NDArray[np.float64]] = {}
+
+    def add(self, reference: Mapping[str, Sequence[Array]], taps: Taps) -> None:
+        """Take in some samples.
+
+        Args:
+            reference: Candidates by source node.
+            taps: Outputs by mode and operation name.
+        """
+        for name, source in self._operations.items():
+            candidates = reference.get(source, ())
+            outputs = [taps[mode].get(name) for mode in MODES]
+            if not candidates or any(o is None for o in outputs):
+                continue
+            energies = np.array([_energies(c, outputs) for c in candidates])
+            self._energies[name] = self._energies.get(name, 0.0) + energies
+
+    def result(self) -> tuple[list[LayerSnr], list[str]]:
+        """Return every layer's ratios, and the operations that could not be matched."""
+        found, unmatched = [], []
+        for name, source in self._operations.items():
+            energies = self._energies.get(name)
+            if energies is None or not np.isfinite(energies[:, 0]).any():
+                unmatched.append(name)
+                continue
+            ratios = [[decibel(signal, n) for n in noise] for signal, *noise in energies.tolist()]
+            found.append(LayerSnr(name, source, *max(ratios)))
+        return found, unmatched
 
 
-def _chain(graph: Any, name: str) -> list[str]:
-    """Return the value a node computes and those that folding may have put in its place."""
-    by_input: dict[str, list[Any]] = {}
-    node = None
-    for candidate in graph.node:
-        if candidate.name == name or name in candidate.output[:1]:
-            node = candidate
-        for value in candidate.input:
-            by_input.setdefault(value, []).append(candidate)
-    chain: list[str] = []
-    while node is not None and any(node.output[:1]) and len(chain) < _LONGEST_CHAIN:
-        chain.append(node.output[0])
-        readers = by_input.get(node.output[0], [])
-        node = readers[0] if len(readers) == 1 and readers[0].op_type in _AFFINE | _SHAPE else None
-    return chain
+def _energies(candidate: Array, outputs: Sequence[Array | None]) -> list[float]:
+    """Return the signal energy of a candidate and the noise energy of each output.
 
-
-def _only(outputs: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
-    return {n: outputs[n] for n in names}
+    A candidate of another size is out of the question: its signal is infinite.
+    """
+    if any(o is None or o.size != candidate.size for o in outputs):
+        return [np.inf] + [np.inf] * len(outputs)
+    pairs = [powers(candidate, o) for o in outputs if o is not None]
+    return [pairs[0][0], *(noise for _, noise in pairs)]

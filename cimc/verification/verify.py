@@ -11,18 +11,13 @@ import numpy.typing as npt
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
 from cimc.verification import golden
-from cimc.verification.batches import batch_size, join, split, subset
+from cimc.verification.batches import batch_size, join, pieces, split, subset
 from cimc.verification.chips import Drawn, draw_chips, has_randomness
 from cimc.verification.data import Data, check_data
+from cimc.verification.float_layers import FloatLayers
 from cimc.verification.gates import Gate
 from cimc.verification.options import CHIPS, Mode, Options, Progress, Sequence, silent
-from cimc.verification.per_layer import (
-    LayerSnr,
-    float_values,
-    layer_operations,
-    layer_snr,
-    tapped,
-)
+from cimc.verification.per_layer import MODES, LayerSnr, LayerTally, layer_operations, tapped
 from cimc.verification.reference import Reference, reference_outputs
 from cimc.verification.report import Findings, VerifyReport, make_report
 from cimc.verification.scoring import (
@@ -207,18 +202,17 @@ class _Verification:
         operations = layer_operations(self._program)
         if self._reference is None or callable(self._reference) or not operations:
             return ()
-        self._progress("layers", 0.0)
-        few = subset(self._data, LAYER_SAMPLES) if self._program.batched else self._data
-        feeds = split(few, self._program.inputs, batched=self._program.batched, batch=self._batch)
-        values = float_values(
-            self._reference,
-            sorted(set(operations.values()) - {""}),
-            few,
-            batched=self._program.batched,
-            batch=self._batch,
-        )
-        taps = [tapped(runner, feeds) for runner in (ideal, noise_free, chip)]
-        found, unmatched = layer_snr(operations, values, *taps)
+        reference = FloatLayers(self._reference, sorted(set(operations.values()) - {""}))
+        tally = LayerTally(operations)
+        runners = dict(zip(MODES, (ideal, noise_free, chip), strict=True))
+        batched, batch = self._program.batched, self._batch
+        parts = self._layer_pieces()
+        for done, part in enumerate(parts):
+            self._progress("layers", done / len(parts))
+            feeds = split(part, self._program.inputs, batched=batched, batch=batch)
+            taps = {mode: tapped(runner, feeds) for mode, runner in runners.items()}
+            tally.add(reference.values(part, batched=batched, batch=batch), taps)
+        found, unmatched = tally.result()
         if unmatched:
             self._warnings.append(
                 f"layers not found in the reference: {', '.join(unmatched[:10])}"
@@ -226,6 +220,15 @@ class _Verification:
             )
         self._progress("layers", 1.0)
         return tuple(found)
+
+    def _layer_pieces(self) -> list[Data]:
+        """Return the samples of the per-layer figures, few at a time: all layers are held."""
+        if not self._program.batched:
+            return [self._data]
+        few = subset(self._data, LAYER_SAMPLES)
+        fixed = [s.shape[0] for s in self._program.inputs if s.shape]
+        step = max([1, self._batch // 16, *(d for d in fixed if isinstance(d, int))])
+        return list(pieces(few, step))
 
     def _share(self, what: str) -> Callable[[float], None]:
         return lambda share: self._progress(what, share)
