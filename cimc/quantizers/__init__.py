@@ -4,7 +4,13 @@ from cimc.quantizers.codes import boundaries, encode, encode_columns
 from cimc.quantizers.columns import ColumnsResult, lloyd_columns
 from cimc.quantizers.constrained import ConstrainedResult, constrained, pair_differences
 from cimc.quantizers.lloyd import LloydResult, lloyd
-from cimc.quantizers.outputs import OutputFit, bias_correction, centered, fit_outputs
+from cimc.quantizers.outputs import (
+    OutputFit,
+    bias_correction,
+    centered,
+    fit_outputs,
+    retarget,
+)
 from cimc.quantizers.prior import fit_without_data, prior_moment
 from cimc.quantizers.refit import refit, refit_scale
 from cimc.quantizers.uniform import UniformResult, uniform, uniform_columns
@@ -29,6 +35,7 @@ __all__ = [
     "prior_moment",
     "refit",
     "refit_scale",
+    "retarget",
     "uniform",
     "uniform_columns",
 ]

@@ -80,6 +80,8 @@ def check_moments(weight: Tensor, second_moment: Tensor) -> None:
         raise UsageError("CIMC-U34", message)
     if not bool(torch.isfinite(second_moment).all()):
         raise UsageError("CIMC-U34", "second moments are not finite")
+    if bool((second_moment.diagonal(dim1=1, dim2=2) < 0).any()):
+        raise UsageError("CIMC-U34", "second moments are not positive semidefinite")
 
 
 def feedback(weight: Tensor, levels: Tensor, h: Tensor) -> Tensor:
@@ -125,7 +127,7 @@ def descend(
     h: Tensor,
     codes: Tensor,
     *,
-    sweeps: int = 10,
+    sweeps: int = 6,
     gain: float = 1e-3,
 ) -> Tensor:
     """Improve codes by exact coordinate descent; the output error never grows.

@@ -19,8 +19,11 @@ Refit = Callable[[Tensor, Tensor, Product, Tensor], Tensor]
 #: Rows of a matrix and the second moments of their inputs, ``(groups, n, n)``.
 Block = tuple[slice, Tensor]
 
+#: Added to the diagonal when weights are retargeted: moments of samples are not exact.
+DAMP_RETARGET: Final = 0.1
+
 #: Alternations of codes and levels, and the relative gain below which they stop.
-ROUNDS: Final = 6
+ROUNDS: Final = 4
 GAIN: Final = 2e-3
 
 
@@ -66,6 +69,37 @@ def bias_correction(weight: Tensor, quantized: Tensor, mean: Tensor) -> Tensor:
         Mean output difference, ``(groups, columns)``.
     """
     return torch.einsum("gr,grc->gc", mean, weight - quantized)
+
+
+def retarget(
+    weight: Tensor, second_moment: Tensor, cross_moment: Tensor, *, damp: float = DAMP_RETARGET
+) -> Tensor:
+    """Return the weights that best give the float outputs from the inputs there really are.
+
+    Downstream of quantized layers the inputs are not those of the float network.  What is linear
+    in that difference, float weights can make good before they are quantized: the least-squares
+    weights solve ``H W' = C W``.
+
+    Args:
+        weight: Float weights, ``(groups, rows, columns)``.
+        second_moment: H of the inputs as they are, ``(groups, rows, rows)``.
+        cross_moment: C, mean outer product of the inputs as they are (rows) with those of the
+            float network (columns), ``(groups, rows, rows)``; both centered, or neither.
+        damp: Share of its mean added to the diagonal of both, which pulls towards ``weight``.
+
+    Raises:
+        UsageError: CIMC-U34, moments that do not belong to the weight.
+    """
+    check_moments(weight, second_moment)
+    check_moments(weight, cross_moment.abs())
+    h = damped(second_moment.double(), damp)
+    added = (h - second_moment).diagonal(dim1=1, dim2=2)
+    wanted = cross_moment.double() @ weight.double() + added[:, :, None] * weight.double()
+    factor, failed = torch.linalg.cholesky_ex(h)
+    if bool(failed.any()):
+        return weight
+    solved: Tensor = torch.cholesky_solve(wanted, factor)
+    return solved.to(weight.dtype)
 
 
 def fit_outputs(

@@ -14,7 +14,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 def refit(
-    weight: Tensor, levels: Tensor, product: Product, codes: Tensor, *, iterations: int = 12
+    weight: Tensor, levels: Tensor, product: Product, codes: Tensor, *, iterations: int = 8
 ) -> Tensor:
     """Return the levels with the least output error for fixed codes, sorted as before.
 
