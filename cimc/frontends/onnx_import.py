@@ -62,7 +62,13 @@ class _Import:
             graph=module,
             inputs=tuple(map(_signal, inputs)),
             outputs=tuple(map(_signal, graph.outputs)),
-            source=Source(self.kind, self.loaded.path, self.loaded.sha256, self.loaded.oracle),
+            source=Source(
+                self.kind,
+                self.loaded.path,
+                self.loaded.sha256,
+                self.loaded.oracle,
+                self.loaded.oracle.close,
+            ),
             parameter_names=dict(self.builder.parameter_names),
         )
 

@@ -15,6 +15,9 @@ from cimc.ir.network import Array
 #: Threads a session may use; verification runs several chips beside it.
 THREADS = 2
 
+#: Files beside each other that make a model large, its external data among them [byte].
+LARGE_BYTES = 2**29
+
 
 class Oracle:
     """Runs the original model; the session is made on first use and kept.
@@ -42,6 +45,11 @@ class Oracle:
             raise _refused(error) from error
         return dict(zip(names, values, strict=True))
 
+    def close(self) -> None:
+        """Free the session and the weights it holds; the next call makes a new one."""
+        with self._lock:
+            self._session = None
+
     def _open(self) -> Any:
         with self._lock:
             if self._session is None:
@@ -52,6 +60,9 @@ class Oracle:
                 # Quantize-dequantize pairs mean what they say; no integer kernels instead of them.
                 options.add_session_config_entry("session.disable_quant_qdq", "1")
                 options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "1")
+                if _is_large(self._model):
+                    # Packed copies of the weights would double the memory of a large model.
+                    options.add_session_config_entry("session.disable_prepacking", "1")
                 model = str(self._model) if isinstance(self._model, Path) else self._model
                 try:
                     self._session = onnxruntime.InferenceSession(
@@ -60,6 +71,12 @@ class Oracle:
                 except Exception as error:
                     raise _refused(error) from error
         return self._session
+
+
+def _is_large(model: Path | bytes) -> bool:
+    if not isinstance(model, Path):
+        return len(model) > LARGE_BYTES
+    return sum(p.stat().st_size for p in model.parent.iterdir() if p.is_file()) > LARGE_BYTES
 
 
 def _refused(error: Exception) -> ModelError:

@@ -54,12 +54,14 @@ class Source:
         path: File, or '' for an object in memory.
         sha256: Of the model (with its external data), hex.
         oracle: Runs the *original* model in onnxruntime: inputs by name to outputs by name.
+        release: Frees what the oracle holds; it can be called again all the same.
     """
 
     kind: str
     path: str
     sha256: str
     oracle: Callable[[Mapping[str, Array]], dict[str, Array]]
+    release: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,9 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
         count = _trial_samples(data.inputs)
         few = subset(data, count)
         first = split(few, network.inputs, batched=True, batch=count)[0]
-        return Trial(first, network.source.oracle(first), run_graph(network, first))
+        expected = network.source.oracle(first)
+        network.source.release()  # a large model is not held twice
+        return Trial(first, expected, run_graph(network, first))
     failure = ""
     for number in trials():
         try:
@@ -70,6 +72,7 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
             continue
         if any(isinstance(v, np.ndarray) and not v.size for v in expected.values()):
             continue  # too small for what is inside; nothing could be compared
+        network.source.release()
         try:
             imported = run_graph(network, made)
         except (CimcError, RuntimeError, ValueError, IndexError, TypeError) as e:
