@@ -24,6 +24,9 @@ def axes_operand(view: NodeView, position: int) -> Node | None:
 
 def squeeze(view: NodeView) -> Result:
     """Squeeze; axes were an attribute before opset 13."""
+    axes = view.value(1)
+    if axes is not None and axes.numel() == 0:
+        raise Declined("empty axes: the standard and onnxruntime disagree on what they mean")
     return view.call("squeeze", view.required(0, "data"), axes_operand(view, 1))
 
 
@@ -41,8 +44,17 @@ def split(view: NodeView) -> Result:
     attributes = {"axis": view.attribute("axis", 0)}
     if operand is None:
         attributes["num_outputs"] = view.attribute("num_outputs", count)
+        _require_even(view, attributes["axis"], count)
     call = view.call("split", view.required(0, "input"), operand, **attributes)
     return view.unpack(call, count)
+
+
+def _require_even(view: NodeView, axis: int, count: int) -> None:
+    """Refuse parts of unequal size, which came with opset 18."""
+    shape = view.shape(0)
+    size = shape[axis] if shape is not None and -len(shape) <= axis < len(shape) else None
+    if view.version < 18 and size is not None and size % count:
+        raise view.error("CIMC-M13", f"{size} elements cannot be split into {count} equal parts")
 
 
 def slice_(view: NodeView) -> Result:

@@ -159,7 +159,11 @@ def _check_values(graph: onnx.GraphProto) -> None:
                     f"nothing defines the value {name!r}",
                     where=f"node {_label(node, index)}",
                 )
+    results: set[str] = set()
     for value in graph.output:
+        if value.name in results:
+            raise _twice(value.name, "graph outputs")
+        results.add(value.name)
         if value.name not in known and value.name not in producer:
             raise ModelError(
                 "CIMC-M06", f"nothing defines the value {value.name!r}", where="graph outputs"

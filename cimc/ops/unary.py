@@ -27,8 +27,10 @@ def neg(x: Tensor) -> Tensor:
 
 
 def sign(x: Tensor) -> Tensor:
-    """Return -1, 0 or 1."""
-    return (x != 0).to(x.dtype) if x.dtype in WIDER else torch.sign(x)
+    """Return -1, 0 or 1; NaN stays."""
+    if x.dtype in WIDER:
+        return (x != 0).to(x.dtype)
+    return torch.where(torch.isnan(x), x, torch.sign(x)) if x.is_floating_point() else x.sign()
 
 
 def ceil(x: Tensor) -> Tensor:

@@ -95,6 +95,12 @@ def initializer_twice() -> onnx.ModelProto:
     return made
 
 
+def output_twice() -> onnx.ModelProto:
+    made = conv()
+    made.graph.output.append(made.graph.output[0])
+    return made
+
+
 def undefined() -> onnx.ModelProto:
     made = conv()
     made.graph.node[0].input[0] = "nowhere"
@@ -157,6 +163,7 @@ def switched_dropout() -> onnx.ModelProto:
         (missing_attribute, "CIMC-M03", ["kernel_shape"]),
         (twice, "CIMC-M04", ["'y0'", "the_Conv"]),
         (initializer_twice, "CIMC-M04", ["'x1'"]),
+        (output_twice, "CIMC-M04", ["'y0'", "graph outputs"]),
         (undefined, "CIMC-M06", ["'nowhere'", "the_Conv"]),
         (undefined_output, "CIMC-M06", ["'nowhere'", "graph outputs"]),
         (cycle, "CIMC-M05", ["cycle", "Add#0"]),
