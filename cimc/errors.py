@@ -1,8 +1,8 @@
 """Every error a user of cimc can meet.
 
 CimcError                 base: has code, message, where, hint
-+ UsageError      exit 2   the call itself is wrong: options that contradict, a value out of range
-+ ModelError      exit 3   the input network, or the data that goes with it, is not one cimc accepts
++ UsageError      exit 2   the call is wrong: options that contradict, a value out of range
++ ModelError      exit 3   the network, or the data with it, is not one cimc accepts
 + TargetError     exit 4   the target description is wrong
 + FaultMapError   exit 4   the fault map is wrong, or belongs to another chip or target
 + ProgramError    exit 4   the device program is broken, hostile or of another version

@@ -25,8 +25,8 @@ class Operation:
     Attributes:
         name: Unique in the program.
         op: Name of a ``cimc.ops`` operator.
-        inputs: References: ``%value`` an earlier output or program input, ``@tensor`` a constant of
-            the blob, ``#layer`` a crossbar layer; None an omitted optional operand.
+        inputs: References: ``%value`` an earlier output or program input, ``@tensor`` a constant
+            of the blob, ``#layer`` a crossbar layer; None an omitted optional operand.
         attributes: Keyword arguments of the operator.
         outputs: Names of the values it defines.
         source: Node of the source model, for messages.
@@ -107,7 +107,14 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class FaultRecord:
-    """The fault map of the one chip a program was compiled for: int32 ``(n, 4)`` array, row, column, state."""
+    """The fault map of the one chip a program was compiled for.
+
+    Attributes:
+        chip: Its id.
+        cells: int32 ``(n, 4)``: array, row, column, state (1 stuck at G_min, 2 at G_max, 3 at
+            its conductance).
+        conductance_us: Of cells in state 3, float32 ``(n,)`` [uS].
+    """
 
     chip: str
     cells: npt.NDArray[np.int32]
@@ -123,11 +130,13 @@ class DeviceProgram:
         outputs: Program outputs; ``results`` names the value of each.
         results: Value reference of each output (``%value``, ``@tensor``).
         operations: In execution order.
-        constants: Digital tensors by name (weights of digital operators, opaque NodeProtos as uint8).
+        constants: Digital tensors by name (weights of digital operators, opaque NodeProtos as
+            uint8).
         layers: Crossbar layers by name.
         target: The target description as it was read: nested plain data, validated on load.
         arrays: Number of arrays used [-].
-        provenance: cimc version, sha256 of model, target, fault map; seed; pipeline with every option.
+        provenance: cimc version, sha256 of model, target, fault map; seed; pipeline with every
+            option.
         golden: Bring-up vectors.
         calibration: Kept when data was given.
         faults: Fault map the program was compiled for.
