@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cimc.errors import ProgramError
 from cimc.executor import analog
+from cimc.executor.crossbars import Crossbars
 from cimc.executor.fluctuation import Noise
 from cimc.executor.matrices import Matrices, weight
 from cimc.executor.physics import Physics
@@ -20,9 +21,9 @@ from cimc.ir.layer import Adc, Dac
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
 
-#: Weight tensors up to this size are laid out for the operator once; larger ones stay views of
+#: Exact weights are laid out for their operators up to this much in all; the others stay views of
 #: their cells, so that a network of several GB is not held twice [byte].
-_COPY_LIMIT = 1 << 26
+_COPY_LIMIT = 1 << 28
 
 _RECURRENT = ("lstm", "gru", "rnn")
 
@@ -42,7 +43,7 @@ class Reads:
 
 def bind(
     program: DeviceProgram,
-    seen: Mapping[str, Matrices],
+    crossbars: Crossbars,
     physics: Physics,
     noise: Noise | None,
     workspace: Workspace,
@@ -55,7 +56,7 @@ def bind(
 
     Args:
         program: What to run.
-        seen: What the bit lines of each layer see.
+        crossbars: Of one chip.
         physics: What is modelled.
         noise: Read noise; None without.
         workspace: Where codes are put.
@@ -66,6 +67,7 @@ def bind(
     """
     weights: dict[str, Tensor] = {}
     operations: dict[str, Callable[..., Any]] = {}
+    spent = 0
     for operation in program.operations:
         read = _layers_read(program, operation)
         settings = {
@@ -75,9 +77,16 @@ def bind(
         exact = all(d.bits is None and a.bits is None for d, a in settings.values())
         if exact and (noise is None or all(v.encoding == "signed" for v in read.values())):
             for layer in read.values():
-                weights[layer.name] = _laid_out(weight(layer, seen[layer.name]))
+                seen = crossbars.matrices(layer.name)
+                if layer.name not in weights:
+                    whole = weight(layer, seen)
+                    copied = _may_copy(layer, whole, spent)
+                    spent += copied * whole.numel() * whole.element_size()
+                    weights[layer.name] = _laid_out(whole) if copied else whole
         else:
-            operations[operation.name] = _bound(operation, read, settings, seen, noise, workspace)
+            seen_by = {p: crossbars.matrices(layer.name) for p, layer in read.items()}
+            bound = _bound(operation, read, settings, seen_by, noise, workspace)
+            operations[operation.name] = bound
     return Reads(weights, operations)
 
 
@@ -108,18 +117,23 @@ def _use(layer: ProgramLayer, operation: Operation, position: int) -> ProgramUse
     )
 
 
+def _may_copy(layer: ProgramLayer, tensor: Tensor, spent: int) -> bool:
+    """Whether a weight may be laid out anew: it is no view of cells, or there is room for a copy."""
+    size = tensor.numel() * tensor.element_size()
+    return layer.encoding != "signed" or spent + size <= _COPY_LIMIT
+
+
 def _laid_out(tensor: Tensor) -> Tensor:
-    small = tensor.numel() * tensor.element_size() <= _COPY_LIMIT
-    if small and tensor.ndim == 4:
+    if tensor.ndim == 4:
         return tensor.contiguous(memory_format=torch.channels_last)
-    return tensor.contiguous() if small else tensor
+    return tensor.contiguous()
 
 
 def _bound(
     operation: Operation,
     read: Mapping[int, ProgramLayer],
     settings: Mapping[int, tuple[Dac, Adc]],
-    seen: Mapping[str, Matrices],
+    seen: Mapping[int, Matrices],
     noise: Noise | None,
     workspace: Workspace,
 ) -> Callable[..., Any]:
@@ -132,7 +146,7 @@ def _bound(
     dac, adc = settings[position]
     tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
     reading = read_of(
-        layer.geometry, tiles, seen[layer.name], dac, adc, operation.attributes, noise, workspace
+        layer.geometry, tiles, seen[position], dac, adc, operation.attributes, noise, workspace
     )
     return builder(reading, operation.attributes)
 
@@ -160,7 +174,7 @@ def _recurrent(
     operation: Operation,
     read: Mapping[int, ProgramLayer],
     settings: Mapping[int, tuple[Dac, Adc]],
-    seen: Mapping[str, Matrices],
+    seen: Mapping[int, Matrices],
     noise: Noise | None,
     workspace: Workspace,
 ) -> Callable[..., Any]:
@@ -172,7 +186,7 @@ def _recurrent(
         tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
         reads = []
         for group in range(layer.geometry.groups):
-            geometry, matrix = one_matrix(layer.geometry, seen[layer.name], group)
+            geometry, matrix = one_matrix(layer.geometry, seen[position], group)
             dac, adc = settings[position]
             reads.append(read_of(geometry, tiles, matrix, dac, adc, {}, noise, workspace))
         stationary[position] = analog.RecurrentWeight(tuple(reads))

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from cimc.device import seeding
 from cimc.errors import ModelError, UsageError
 from cimc.executor import values
 from cimc.executor.bind import Reads, bind
-from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.crossbars import Crossbars, Wafer, wafer_of
 from cimc.executor.fluctuation import Noise
 from cimc.executor.guard import guarded
-from cimc.executor.known_faults import stuck_cells
-from cimc.executor.matrices import Matrices, matrices
-from cimc.executor.physics import Physics, physics_of
+from cimc.executor.physics import physics_of
 from cimc.executor.steps import Environment, Step, check, steps_of
 from cimc.executor.workspace import Workspace
 from cimc.program.model import DeviceProgram
@@ -42,29 +40,6 @@ class RunResult:
 
     outputs: dict[str, Array]
     layers: dict[str, Array]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all chips of a program share.
-
-    Attributes:
-        program: The program.
-        physics: What is modelled.
-        device: Where it is computed.
-        targets: Conductance targets of each layer's planes [uS].
-        faults: Known stuck cells by layer and plane.
-        constants: Digital tensors by reference.
-        converted: Inputs that a converter reads directly.
-    """
-
-    program: DeviceProgram
-    physics: Physics
-    device: torch.device
-    targets: Mapping[str, tuple[Tensor, ...]]
-    faults: Mapping[str, Mapping[int, StuckCells]]
-    constants: Environment
-    converted: frozenset[str]
 
 
 class Executor:
@@ -107,50 +82,31 @@ class Executor:
         physics = physics_of(program, mode)
         where = torch.device(device)
         with torch.inference_mode():
-            targets = {n: targets_us(v.cells, where) for n, v in program.layers.items()}
-            constants = {f"@{n}": v.to(where) for n, v in program.constants.items()}
-        faults = stuck_cells(program)
-        converted = _converted_inputs(program) if physics.converters else frozenset()
-        self._set_up(
-            _Shared(program, physics, where, targets, faults, constants, converted),
-            mode,
-            seed,
-            batch,
-        )
+            self._constants = {f"@{n}": v.to(where) for n, v in program.constants.items()}
+        self.program, self.mode, self._batch = program, mode, batch
+        self._converted = _converted_inputs(program) if physics.converters else frozenset()
+        self._program_chip(wafer_of(program, physics, where), seed)
 
-    def _set_up(self, shared: _Shared, mode: str, seed: int, batch: int | None) -> None:
-        self.program, self.mode, self.seed = shared.program, mode, seed
-        self._shared, self._batch = shared, batch
-        physics = shared.physics
-        self._workspace = Workspace()
+    def _program_chip(self, wafer: Wafer, seed: int) -> None:
+        self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
+        physics = wafer.physics
         noise = None
         if physics.read_sigma:
-            stream = seeding.generator(seed, "read", device=shared.device)
+            stream = seeding.generator(seed, "read", device=wafer.device)
             noise = Noise(physics.read_sigma, stream)
         with torch.inference_mode():
-            seen = self._matrices(read_noise=noise is not None)
-            reads = bind(self.program, seen, physics, noise, self._workspace)
-        self._constants = _environment(shared, reads)
-        self._kept = {values.memory_of(value) for value in self._constants.values()}
+            crossbars = Crossbars(wafer, seed, read_noise=noise is not None)
+            reads = bind(self.program, crossbars, physics, noise, self._workspace)
+        self._given = _given(self._constants, self.program, reads)
+        self._kept = {values.memory_of(value) for value in self._given.values()}
         self._steps: tuple[Step, ...] = steps_of(
             self.program, reads.operations, converters=physics.converters
         )
 
-    def _matrices(self, *, read_noise: bool) -> dict[str, Matrices]:
-        """Return what the bit lines see on this chip."""
-        shared = self._shared
-        seen = {}
-        for name, layer in self.program.layers.items():
-            planes = conductances_us(
-                layer, shared.targets[name], shared.physics, self.seed, shared.faults.get(name, {})
-            )
-            seen[name] = matrices(layer, planes, read_noise=read_noise)
-        return seen
-
     def chip(self, seed: int) -> Executor:
         """Return another chip that runs the same program; what chips share is not copied."""
-        other = object.__new__(Executor)
-        other._set_up(self._shared, self.mode, seed, self._batch)
+        other = copy(self)
+        other._program_chip(self._wafer, seed)
         return other
 
     def run(
@@ -202,12 +158,11 @@ class Executor:
             yield {name: value[first : first + size] for name, value in inputs.items()}
 
     def _run(self, inputs: Mapping[str, Array], taps: bool) -> RunResult:
-        shared = self._shared
-        environment = dict(self._constants)
+        environment = dict(self._given)
         for signal in self.program.inputs:
-            finite = signal.name in shared.converted
+            finite = signal.name in self._converted
             environment[f"%{signal.name}"] = values.to_tensor(
-                inputs[signal.name], signal, shared.device, finite=finite
+                inputs[signal.name], signal, self._wafer.device, finite=finite
             )
         kept = self._kept | {values.memory_of(environment[f"%{name}"]) for name in inputs}
         tapped: dict[str, Array] = {}
@@ -224,11 +179,11 @@ class Executor:
         return RunResult(outputs, tapped)
 
 
-def _environment(shared: _Shared, reads: Reads) -> Environment:
+def _given(constants: Environment, program: DeviceProgram, reads: Reads) -> Environment:
     """Return the values that exist before a run."""
-    crossbars: Environment = {f"#{name}": None for name in shared.program.layers}
+    crossbars: Environment = {f"#{name}": None for name in program.layers}
     exact = {f"#{name}": tensor for name, tensor in reads.weights.items()}
-    return {**shared.constants, **crossbars, **exact}
+    return {**constants, **crossbars, **exact}
 
 
 def _converted_inputs(program: DeviceProgram) -> frozenset[str]:

@@ -184,13 +184,13 @@ def test_a_signed_weight_is_the_plain_operator() -> None:
 
 def test_a_large_signed_weight_is_not_copied() -> None:
     """Weights of several GB must not be held twice."""
-    matrix = torch.zeros(1, 4096, 4352)
+    matrix = torch.zeros(1, 8192, 8448)
     program = one_layer(
-        "matmul", matrix[0], Geometry("matrix", 1, 4096, 4352), ["n", 4096], encoding="signed"
+        "matmul", matrix[0], Geometry("matrix", 1, 8192, 8448), ["n", 8192], encoding="signed"
     )
     held = program.layers["w"].cells.planes[0].untyped_storage().data_ptr()
     executor = Executor(program, "ideal")
-    assert executor._constants["#w"].untyped_storage().data_ptr() == held
+    assert executor._given["#w"].untyped_storage().data_ptr() == held
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

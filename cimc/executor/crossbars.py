@@ -1,0 +1,91 @@
+"""The crossbars of one chip, layer by layer: what all chips share, and what is this one's."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.known_faults import stuck_cells
+from cimc.executor.matrices import Matrices, matrices
+from cimc.executor.physics import Physics
+from cimc.program.model import DeviceProgram
+
+#: Conductance targets kept from chip to chip, at most [byte]; beyond, they are unpacked anew.
+_KEPT = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Wafer:
+    """What all chips of a program share.
+
+    Attributes:
+        program: The program.
+        physics: What is modelled.
+        device: Where it is computed.
+        faults: Known stuck cells by layer and plane.
+        unpacked: Conductance targets by layer, kept where chips differ [uS].
+    """
+
+    program: DeviceProgram
+    physics: Physics
+    device: torch.device
+    faults: Mapping[str, Mapping[int, StuckCells]]
+    unpacked: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+
+    def targets(self, name: str) -> tuple[Tensor, ...]:
+        """Return the conductance targets of each plane of a layer [uS]."""
+        found = self.unpacked.get(name)
+        if found is None:
+            found = targets_us(self.program.layers[name].cells, self.device)
+            held = sum(_bytes(planes) for planes in self.unpacked.values())
+            if self.physics.random and held + _bytes(found) <= _KEPT:
+                self.unpacked[name] = found
+        return found
+
+
+def wafer_of(program: DeviceProgram, physics: Physics, device: torch.device) -> Wafer:
+    """Return what the chips of a program share."""
+    return Wafer(program, physics, device, stuck_cells(program))
+
+
+def _bytes(planes: tuple[Tensor, ...]) -> int:
+    return sum(plane.numel() * plane.element_size() for plane in planes)
+
+
+class Crossbars:
+    """One chip's crossbars while operations are bound to them.
+
+    A layer is worked out when the first operation asks for it and forgotten after the last, so
+    that a large network is never held twice.
+    """
+
+    def __init__(self, wafer: Wafer, seed: int, *, read_noise: bool) -> None:
+        self._wafer, self._seed, self._read_noise = wafer, seed, read_noise
+        self._uses = Counter(
+            reference[1:]
+            for operation in wafer.program.operations
+            for reference in operation.inputs
+            if reference is not None and reference.startswith("#")
+        )
+        self._held: dict[str, Matrices] = {}
+
+    def matrices(self, name: str) -> Matrices:
+        """Return what the bit lines of a layer see; called once a use."""
+        seen = self._held.pop(name, None) or self._work_out(name)
+        self._uses[name] -= 1
+        if self._uses[name] > 0:
+            self._held[name] = seen
+        return seen
+
+    def _work_out(self, name: str) -> Matrices:
+        wafer = self._wafer
+        layer = wafer.program.layers[name]
+        planes = conductances_us(
+            layer, wafer.targets(name), wafer.physics, self._seed, wafer.faults.get(name, {})
+        )
+        return matrices(layer, planes, read_noise=self._read_noise)
