@@ -118,7 +118,7 @@ def _use(layer: ProgramLayer, operation: Operation, position: int) -> ProgramUse
 
 
 def _may_copy(layer: ProgramLayer, tensor: Tensor, spent: int) -> bool:
-    """Whether a weight may be laid out anew: it is no view of cells, or there is room for a copy."""
+    """Whether a weight may be laid out anew: it is no view, or there is room for a copy."""
     size = tensor.numel() * tensor.element_size()
     return layer.encoding != "signed" or spent + size <= _COPY_LIMIT
 
