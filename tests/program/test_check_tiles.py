@@ -43,6 +43,18 @@ def test_sweep_finds_an_overlap_exactly_when_painting_does(tiles):
         _check_overlaps(table)
 
 
+def test_tiles_may_touch_on_every_side():
+    """Nine squares of 2 x 2 side by side, in any order."""
+    squares = [(0, 2 * i, 2 * i + 2, 2 * j, 2 * j + 2) for i in range(3) for j in range(3)]
+    for seed in range(20):
+        order = np.random.default_rng(seed).permutation(9)
+        _check_overlaps(np.array(squares, np.int64)[order])
+        wider = np.array(squares, np.int64)
+        wider[4, 2 + seed % 2 * 2] += 1
+        with pytest.raises(ProgramError, match="overlap"):
+            _check_overlaps(wider[order])
+
+
 @pytest.mark.parametrize("encoding", ["differential-pair", "offset-column", "signed"])
 def test_order_of_tiles_does_not_matter(encoding):
     program = mlp(encoding)

@@ -294,6 +294,15 @@ def test_manifests_signed_again(small, tmp_path, path, value, code):
     assert refused(saved).code == code
 
 
+def test_a_value_defined_twice(small, tmp_path):
+    def change(forge: Forge) -> None:
+        forge.operation("relu2")["outputs"] = ["g"]
+        forge.operation("fc2")["inputs"][0] = "%g"
+
+    error = forged(small, tmp_path, change)
+    assert (error.code, "relu2" in error.where) == ("CIMC-P14", True)
+
+
 def tensor_change(name: str, index: object, value: float) -> Change:
     def change(forge: Forge) -> None:
         forge.tensors[name][index] = value
