@@ -33,8 +33,9 @@ class Quantize(Pass):
        [GDQ §3.1], or uniform levels.
     2. With data the levels are chosen to minimize the error of the layer's *outputs*: error
        feedback in curvature order over the inputs as they really are downstream of the layers
-       already quantized; then the mean of each output channel is corrected to that of the float
-       network, in the bias where there is one, in a digital addition where there is none.
+       already quantized, with weights retargeted to give the float outputs from those; then the
+       mean of each output channel is corrected to that of the float network, in the bias where
+       there is one, in a digital addition where there is none.
     3. A layer read in several places is quantized once, for the inputs of all of them.
     4. ``levels`` None leaves the weights float (ideal target).
 
@@ -165,21 +166,21 @@ class _Calibrated:
         node: Node,
         runs: Sequence[tuple[Any, ...]],
         results: Sequence[Any],
+        floats: Sequence[tuple[Any, ...]] = (),
     ) -> Curvature:
         """Return how the inputs of a layer vary: around their mean where the mean is corrected."""
         most = max(1, self.options.vectors // len(runs))
         found = Curvature(layer.geometry.groups, layer.geometry.rows)
         for number, (operands, value) in enumerate(zip(runs, results, strict=True)):
-            x = input_vectors(
-                node,
-                use.operand,
-                operands,
-                value,
-                layer.geometry,
-                most,
-                self.context.seed + number,
-            )
-            found.add(x.float())
+            seed = self.context.seed + number
+            x = input_vectors(node, use.operand, operands, value, layer.geometry, most, seed)
+            wanted = None
+            if floats:  # the same places of the float network's inputs
+                before = floats[number]
+                wanted = input_vectors(
+                    node, use.operand, before, value, layer.geometry, most, seed
+                ).float()
+            found.add(x.float(), wanted)
         found.centered = self.options.correct_means and channel_axis(node, use.operand) is not None
         return found
 
@@ -207,10 +208,12 @@ class _Calibrated:
                 continue
             curvature = self.shared.get(layer.name)
             if curvature is None:
-                curvature = self._curvature(layer, use, step.node, step.after, step.result)
+                curvature = self._curvature(
+                    layer, use, step.node, step.after, step.result, step.before
+                )
             weight = self.tensors[layer.weight].detach()
             matrix = layer.geometry.to_matrix(weight)
-            codebook = self.fit.from_outputs(matrix, curvature.blocks())
+            codebook = self.fit.from_outputs(curvature.retargeted(matrix), curvature.blocks())
             self.layers[layer.name] = replace(
                 layer, codebook=codebook, float_matrix=matrix.contiguous()
             )
