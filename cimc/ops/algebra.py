@@ -31,7 +31,8 @@ def einsum(*x: Tensor, equation: str) -> Tensor:
 
 def det(x: Tensor) -> Tensor:
     """Return the determinant of each matrix, ``(..., n, n)`` to ``(...)``."""
-    return torch.linalg.det(x)
+    y: Tensor = torch.linalg.det(x)
+    return y
 
 
 def cum_sum(x: Tensor, axis: Tensor, *, exclusive: bool = False, reverse: bool = False) -> Tensor:

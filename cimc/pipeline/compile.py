@@ -13,7 +13,7 @@ from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
 from cimc.passbase import Pass, PassContext, Progress, silent
 from cimc.pipeline import samples
-from cimc.pipeline.agreement import compare, require
+from cimc.pipeline.agreement import compare, require, tolerance_of
 from cimc.pipeline.emit import emit
 from cimc.pipeline.options import Options
 from cimc.pipeline.report import CompileResult
@@ -137,7 +137,12 @@ def _checked_import(network: Network, trial: samples.Trial | None) -> tuple[Netw
         )
         return network.warn(message), None
     agreement = compare(trial.imported, trial.expected)
-    require(agreement, code="CIMC-I02", what="the imported network")
+    require(
+        agreement,
+        code="CIMC-I02",
+        what="the imported network",
+        tolerance=tolerance_of(network),
+    )
     return network, agreement.relative
 
 
@@ -173,7 +178,12 @@ def _with_golden(
         return program, None
     ideal = Executor(program, mode="ideal").run(trial.inputs)
     graph = compare(ideal.outputs, samples.run_graph(network, trial.inputs))
-    require(graph, code="CIMC-I06", what="the device program, run exactly,")
+    require(
+        graph,
+        code="CIMC-I06",
+        what="the device program, run exactly,",
+        tolerance=tolerance_of(network),
+    )
     noise_free = Executor(program, mode="noise-free").run(trial.inputs, taps=True)
     golden = Golden(trial.inputs, noise_free.outputs, noise_free.layers)
     snr = compare(noise_free.outputs, trial.expected).snr_db
