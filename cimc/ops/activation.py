@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from cimc.ops.dtypes import WIDER
 from cimc.ops.numeric import in_float
 from cimc.ops.operator import Operator
 
@@ -25,7 +26,7 @@ def leaky_relu(x: Tensor, *, alpha: float = 0.01) -> Tensor:
 
 def prelu(x: Tensor, slope: Tensor) -> Tensor:
     """Return x where not negative, else ``slope * x``; the slope broadcasts to x."""
-    return torch.where(x < 0, x * slope, x)
+    return x if x.dtype in WIDER else torch.where(x < 0, x * slope, x)
 
 
 def thresholded_relu(x: Tensor, *, alpha: float = 1.0) -> Tensor:

@@ -62,7 +62,10 @@ def take(x: Tensor, axis: int, indices: range) -> Tensor:
     rising = indices if indices.step > 0 else indices[::-1]
     stop = max(rising.stop, rising.start)
     y = x[(slice(None),) * axis + (slice(rising.start, stop, rising.step),)]
-    return y if indices.step > 0 else torch.flip(y, [axis])
+    if indices.step > 0:
+        return y
+    signed = _SIGNED.get(y.dtype, y.dtype)
+    return torch.flip(y.view(signed), [axis]).view(y.dtype)
 
 
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:

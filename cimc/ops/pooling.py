@@ -55,6 +55,16 @@ def max_pool(
         pads=pads,
         strides=strides,
     )
+    if not x.is_floating_point() and len(w.kernel) == 1:  # no such kernel in torch
+        wide = max_pool(
+            x.unsqueeze(-1),
+            kernel_shape=[*w.kernel, 1],
+            ceil_mode=ceil_mode,
+            dilations=[*w.dilations, 1],
+            pads=[*w.before, 0, *w.after, 0],
+            strides=[*w.strides, 1],
+        )
+        return wide.squeeze(-1)
     padded = _overhang(x, w, ceil_mode, _lowest(x.dtype))
     function: Callable[..., Tensor] = _pool(_MAX, len(w.kernel))
     return function(padded, w.kernel, w.strides, 0, w.dilations)

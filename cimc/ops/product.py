@@ -7,6 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cimc.ops.arithmetic import add
 from cimc.ops.dtypes import WIDER
 from cimc.ops.operator import Operator
 
@@ -51,7 +52,7 @@ def gemm(
         Shape ``(n, m)``.
     """
     y = scaled(matmul(a.T if transA else a, b.T if transB else b), alpha)
-    return y if c is None else y + scaled(c, beta)
+    return y if c is None else add(y, scaled(c, beta))
 
 
 def scaled(x: Tensor, factor: float) -> Tensor:

@@ -59,13 +59,18 @@ def _reduce(x: Tensor, axes: Tensor | None, keepdims: bool, noop: bool, kernel: 
 
 
 def _sum(x: Tensor, axes: tuple[int, ...]) -> Tensor:
-    return torch.sum(x, axes, keepdim=True, dtype=x.dtype) if axes else x
+    if not axes:
+        return x
+    wide = WIDER.get(x.dtype, x.dtype)
+    return torch.sum(x.to(wide), axes, keepdim=True, dtype=wide).to(x.dtype)
 
 
 def _prod(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    wide = WIDER.get(x.dtype, x.dtype)
+    y = x.to(wide)
     for axis in axes:
-        x = torch.prod(x, axis, keepdim=True, dtype=x.dtype)
-    return x
+        y = torch.prod(y, axis, keepdim=True, dtype=wide)
+    return y.to(x.dtype)
 
 
 def _extreme(x: Tensor, axes: tuple[int, ...], largest: bool) -> Tensor:

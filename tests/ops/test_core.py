@@ -133,6 +133,24 @@ def test_unsigned_wrap_around() -> None:
     assert reduction.arg_min(top).tolist() == [1]
 
 
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_unsigned_types_torch_hardly_knows(dtype: torch.dtype) -> None:
+    x = torch.tensor([[3, 1], [2, 5]]).to(dtype)
+    for y, values in (
+        (reduction.reduce_sum(x), [[11]]),
+        (reduction.reduce_prod(x, i(1)), [[3], [10]]),
+        (reduction.reduce_mean(x, i(1)), [[2], [3]]),
+        (reduction.reduce_min(x, i(0)), [[2, 1]]),
+        (indexing.slice_axes(x, i(-1), i(-9), i(1), i(-1)), [[1, 3], [5, 2]]),
+        (indexing.gather_elements(x, i(1, 0).reshape(2, 1), axis=1), [[1], [2]]),
+        (product.gemm(x, x, x), [[14, 9], [18, 32]]),
+        (activation.prelu(x, x), [[3, 1], [2, 5]]),
+        (arithmetic.clip(x, x[1, 0], x[0, 0]), [[3, 2], [2, 3]]),
+    ):
+        assert y.dtype == dtype
+        assert y.tolist() == values
+
+
 GRADIENTS: list[tuple[str, Callable[[Tensor], Tensor]]] = [
     ("conv", lambda x: convolution.conv(x, W.double(), pads=[1, 0, 0, 1])),
     ("conv weight", lambda x: convolution.conv(IMAGE.double(), x.reshape(4, 2, 2, 2))),
