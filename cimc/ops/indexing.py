@@ -64,8 +64,10 @@ def take(x: Tensor, axis: int, indices: range) -> Tensor:
     y = x[(slice(None),) * axis + (slice(rising.start, stop, rising.step),)]
     if indices.step > 0:
         return y
-    signed = _SIGNED.get(y.dtype, y.dtype)
-    return torch.flip(y.view(signed), [axis]).view(y.dtype)
+    signed = _SIGNED.get(y.dtype)
+    if signed is not None:
+        return torch.flip(y.view(signed), [axis]).view(y.dtype)
+    return torch.flip(y, [axis])
 
 
 def gather(x: Tensor, indices: Tensor, *, axis: int = 0) -> Tensor:
