@@ -30,23 +30,30 @@ def decode(probabilities: npt.NDArray[np.float32], known: list[str]) -> list[str
 
 
 def main() -> None:
-    """Compile, then read the same lines exactly and on one chip."""
+    """Compile, then read the same lines exactly, through converters, and on one chip."""
     model = CACHE / "models" / "ppocr-rec.onnx"
+    # The convolutions stay digital: forty layers of noise, one after the other, are too much for
+    # a network that was not trained for it.  The transformer and the character head are analog.
     program = cimc.compile(
-        model, target="rram", levels=16, data=CACHE / "data" / "lines-calibration.npz"
+        model,
+        target="rram",
+        levels=16,
+        per_column=True,
+        digital=["conv2d_*"],
+        data=CACHE / "data" / "lines-calibration.npz",
     )
     weights = sum(layer.cells.planes[0].numel() for layer in program.layers.values())
-    print(f"{len(program.layers)} layers, {weights} weights on {program.arrays} arrays")
+    print(f"{len(program.layers)} analog layers, {weights} weights on {program.arrays} arrays")
 
     known = characters(model)
     wanted = json.loads((CACHE / "data" / "lines.json").read_text())[:LINES]
     with np.load(CACHE / "data" / "lines.npz") as file:
         images = file["x"][:LINES]
-    for mode in ("ideal", "chip"):
+    for mode in ("ideal", "noise-free", "chip"):
         (output,) = cimc.run(program, {"x": images}, mode=mode, seed=1, batch=8).values()
         got = decode(output, known)
         right = sum(a == b for a, b in zip(got, wanted, strict=True))
-        print(f"{mode:6} {right} of {LINES} lines right; the first reads {got[0]!r}")
+        print(f"{mode:10} {right} of {LINES} lines right; the first reads {got[0]!r}")
 
 
 if __name__ == "__main__":

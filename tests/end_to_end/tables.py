@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -55,7 +56,9 @@ def network(task: Task) -> tuple[str, ...]:
     example, expected = task.example(), oracle(task)
     exact = cimc.compile(task.model(), target="ideal", data=task.calibration())
     error = relative_error(runner(exact, "ideal")(example), expected(example))
-    program = cimc.compile(task.model(), target="rram", levels=16, data=task.calibration())
+    program = cimc.compile(
+        task.model(), target="rram", levels=16, per_column=True, data=task.calibration()
+    )
     chips = [task.score(runner(program, "chip", seed)) for seed in range(CHIPS)]
     scores = [task.score(runner(program, mode)) for mode in ("ideal", "noise-free")]
     return (
@@ -76,11 +79,11 @@ def networks(only: str | None, *, write: bool) -> None:
     header = ("network", "weights on crossbars", "arrays", "relative error on `ideal`", "metric")
     header += ("float", "rram ideal", "noise-free", f"mean of {CHIPS} chips", "worst")
     chosen = [task for task in TASKS if only in (None, task.name)]
-    rows = rows_of([(task.name, lambda task=task: network(task)) for task in chosen])  # type: ignore[misc]
+    rows = rows_of([(task.name, partial(network, task)) for task in chosen])
     if write:
         note = (
             "The relative error compares real inputs with onnxruntime, largest over outputs. "
-            "Scores in percent; `rram` with 16 Lloyd levels, calibrated on data that is not "
+            "Scores in percent; `rram` with 16 Lloyd levels a column, calibrated on data that is not "
             "scored (except the digits), no training after; every layer is analog and quantized, "
             "the first and the last too."
         )
@@ -91,29 +94,40 @@ def networks(only: str | None, *, write: bool) -> None:
 def resnet8(only: str | None, *, write: bool) -> None:
     """ResNet-8 on Fashion-MNIST: levels against top-1, without and with calibration images."""
     del only
-    header = ("levels", "calibration", "float", "ideal", "noise-free", "mean of 5 chips", "worst")
+    header = (
+        "levels",
+        "of each",
+        "calibration",
+        "float",
+        "ideal",
+        "noise-free",
+        "mean of 5 chips",
+        "worst",
+    )
     with np.load(cache.data("fashion-test.npz")) as file:
         test = {"image": file["image"], "labels": file["labels"]}
 
-    def row(levels: int, data: str | None) -> tuple[str, ...]:
-        program = cimc.compile(PATH, target="rram", levels=levels, data=data and cache.data(data))
+    def row(levels: int, data: str | None, per_column: bool) -> tuple[str, ...]:
+        calibration = None if data is None else cache.data(data)
+        program = cimc.compile(
+            PATH, target="rram", levels=levels, per_column=per_column, data=calibration
+        )
         report = cimc.verify(program, reference=PATH, data=test, chips=5)
         figures = (report.reference, report.ideal, report.noise_free, report.mean, report.min)
         shown = (f"{100 * figure:.2f}" for figure in figures if figure is not None)
-        return str(levels), "512 images" if data else "none", *shown
+        of_each = "column" if per_column else "layer"
+        return str(levels), of_each, "512 images" if data else "none", *shown
 
-    calibrations = (None, "fashion-calibration.npz")
-    cells = [(levels, data) for data in calibrations for levels in (4, 8, 16)]
     rows = rows_of(
         [
-            (f"{levels} {data}", lambda levels=levels, data=data: row(levels, data))
-            for levels, data in cells
-        ]  # type: ignore[misc]
+            (f"{levels} levels", partial(row, levels, data, per_column))
+            for data in (None, "fashion-calibration.npz")
+            for per_column in (False, True)
+            for levels in (4, 8, 16)
+        ]
     )
     if write:
-        note = (
-            "Top-1 [%] on the 10,000 test images, `rram`, Lloyd levels a layer, no training after."
-        )
+        note = "Top-1 [%] on the 10,000 test images, `rram`, Lloyd levels, no training after."
         command = "python -m tests.end_to_end.tables resnet8 --write"
         write_table("resnet8", "ResNet-8 on Fashion-MNIST", command, header, rows, note)
 
@@ -131,19 +145,19 @@ def topologies(only: str | None, *, write: bool) -> None:
     """The nine ImageNet topologies of the onnx package with random weights, on ``ideal``."""
     header = ("network", "weights on crossbars", "layers", "relative error")
     chosen = [name for name in light.NAMES if only in (None, name)]
-    rows = rows_of([(name, lambda name=name: topology(name)) for name in chosen])  # type: ignore[misc]
+    rows = rows_of([(name, partial(topology, name)) for name in chosen])
     if write:
         note = "Against onnxruntime on a random image; seeded random weights."
         command = "python -m tests.end_to_end.tables light --write"
         write_table("topologies", "ImageNet topologies", command, header, rows, note)
 
 
-def rows_of(cells: Sequence[tuple[str, object]]) -> Rows:
+def rows_of(cells: Sequence[tuple[str, Callable[[], tuple[str, ...]]]]) -> Rows:
     """Make the rows one by one, showing each; a network that fails is shown and left out."""
     rows: Rows = []
     for name, make in cells:
         try:
-            row = make()  # type: ignore[operator]
+            row = make()
         except (CimcError, cache.MissingError, RuntimeError, ValueError) as error:
             sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
             continue
