@@ -12,6 +12,7 @@ from torch import Tensor
 from cimc.errors import UsageError
 from cimc.quantizers.feedback import DAMP, check_moments, damped, decoded, descend, feedback
 from cimc.quantizers.refit import Product, refit, sort_levels
+from cimc.quantizers.threads import one_thread
 
 #: Moves levels for fixed codes: weight, levels, product with H, codes -> levels.
 Refit = Callable[[Tensor, Tensor, Product, Tensor], Tensor]
@@ -152,7 +153,8 @@ def fit_outputs(
 
 def _codes(weight: Tensor, levels: Tensor, h: Tensor) -> Tensor:
     weight = weight.contiguous()
-    return descend(weight, levels, h, feedback(weight, levels, h))
+    with one_thread():
+        return descend(weight, levels, h, feedback(weight, levels, h))
 
 
 def _damped_blocks(
