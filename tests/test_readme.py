@@ -18,9 +18,6 @@ from cimc.targets import load_target
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [README, (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")]
-    README,
-    *((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("getting-started.md",)),
-]
 
 
 def shell_lines() -> list[str]:
