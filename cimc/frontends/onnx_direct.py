@@ -19,8 +19,13 @@ def direct(view: NodeView) -> Result:
     Raises:
         Declined: The node has an attribute that the operator does not know.
     """
-    spec = _BY_ONNX[view.domain, view.node.op_type]
+    spec = operator_of(view)
     return view.same(spec, *view.operands, **given(view, spec))
+
+
+def operator_of(view: NodeView) -> Operator:
+    """Return the operator that implements the newest form of a node's ONNX operator."""
+    return _BY_ONNX[view.domain, view.node.op_type]
 
 
 def given(view: NodeView, spec: Operator, *skip: str) -> dict[str, Any]:

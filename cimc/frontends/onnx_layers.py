@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cimc.frontends.onnx_direct import direct, given
+from cimc.frontends.onnx_direct import direct, given, operator_of
 from cimc.frontends.onnx_layout import axes_operand
 from cimc.frontends.onnx_node import Declined, Importer, NodeView, Result
 from cimc.ops.table import OPERATORS
-
-_BY_ONNX = {spec.onnx: spec for spec in OPERATORS.values() if spec.onnx and not spec.domain}
 
 #: Softmax and its like worked on a matrix before this opset.
 _SOFTMAX_PER_AXIS = 13
@@ -30,14 +28,14 @@ _ALL_REDUCTIONS = (
 
 def reduction(view: NodeView) -> Result:
     """Return any reduction; axes became an operand in opset 13 (sum) or 18 (the others)."""
-    spec = _BY_ONNX[view.node.op_type]
+    spec = operator_of(view)
     attributes = given(view, spec, "axes")
     return view.same(spec, view.required(0, "data"), axes_operand(view, 1), **attributes)
 
 
 def softmax(view: NodeView) -> Result:
     """Softmax, LogSoftmax, Hardmax; before opset 13 over all axes from ``axis`` on together."""
-    name = _BY_ONNX[view.node.op_type].name
+    name = operator_of(view).name
     x = view.required(0, "input")
     if view.version >= _SOFTMAX_PER_AXIS:
         return view.call(name, x, axis=view.attribute("axis", -1))
@@ -93,7 +91,7 @@ def _float32_statistics(view: NodeView) -> None:
 
 def stashed(view: NodeView) -> Result:
     """RMSNormalization and GroupNormalization."""
-    spec = _BY_ONNX[view.node.op_type]
+    spec = operator_of(view)
     _float32_statistics(view)
     return view.same(spec, *view.operands, **given(view, spec, "stash_type"))
 
@@ -131,7 +129,7 @@ def convolution(view: NodeView) -> Result:
 
 def pooling(view: NodeView) -> Result:
     """MaxPool, AveragePool and LpPool."""
-    spec = _BY_ONNX[view.node.op_type]
+    spec = operator_of(view)
     rank = view.rank(0)
     if rank is not None and not 3 <= rank <= 5:
         raise Declined(f"pooling of a tensor with {rank} axes")

@@ -8,10 +8,9 @@ import onnx_ir as ir
 import torch
 from torch.fx import Node
 
-from cimc.frontends.onnx_direct import given
+from cimc.frontends.onnx_direct import direct
 from cimc.frontends.onnx_node import Declined, Importer, NodeView, Result, dtype_name
 from cimc.frontends.onnx_tensor import NATIVE, to_torch
-from cimc.ops.table import OPERATORS
 
 
 def axes_operand(view: NodeView, position: int) -> Node | None:
@@ -179,11 +178,9 @@ def dropout(view: NodeView) -> Result:
 
 def space_and_depth(view: NodeView) -> Result:
     """DepthToSpace and SpaceToDepth."""
-    spec = OPERATORS["depth_to_space" if "Depth" in view.node.op_type[:5] else "space_to_depth"]
-    attributes = given(view, spec)
     if view.rank(0) not in (None, 4):
         raise Declined("not an image")
-    return view.same(spec, *view.operands, **attributes)
+    return direct(view)
 
 
 IMPORTERS: Final[dict[tuple[str, str], Importer]] = {
