@@ -21,22 +21,15 @@ class _Axis:
         size: Input size [-].
         length: Output size as it comes from the scale, may be fractional [-].
         out: Output size [-].
-        numerator: The scale is ``numerator / denominator``.
-        denominator: See numerator; a ratio of sizes stays exact this way.
+        scale: Output samples per input sample [-].
         roi: Start and end of the region of interest, as fractions of the axis.
     """
 
     size: int
     length: float
     out: int
-    numerator: float
-    denominator: float
+    scale: float
     roi: tuple[float, float]
-
-    @property
-    def scale(self) -> float:
-        """Output samples per input sample [-]."""
-        return self.numerator / self.denominator
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,20 +124,22 @@ def _plan(
         new = [int(n) for n in sizes.tolist()]
         if policy == "stretch":
             return [
-                _Axis(o, n, n, n, max(o, 1), r) for o, n, r in zip(old, new, regions, strict=True)
+                _Axis(o, n, n, n / max(o, 1), r) for o, n, r in zip(old, new, regions, strict=True)
             ]
         choose = min if policy == "not_larger" else max
         n, o = choose(zip(new, old, strict=True), key=lambda pair: pair[0] / pair[1])
         outs = [int(n * size / o + 0.5) for size in old]
         return [
-            _Axis(s, n / o * s, out, n, o, r) for s, out, r in zip(old, outs, regions, strict=True)
+            _Axis(s, n / o * s, out, n / o, r)
+            for s, out, r in zip(old, outs, regions, strict=True)
         ]
     if scales is None or scales.numel() != count:
         raise ModelError("CIMC-M38", "needs as many scales or sizes as axes", where="Resize")
-    factors = [float(v) for v in scales.tolist()]
+    # In float32, the type of scales: 7 * float32(11 / 7) is 11, not a bit less.
+    lengths = (scales.float() * torch.tensor(old, dtype=torch.float32)).tolist()
     return [
-        _Axis(o, f * o, math.floor(f * o), f, 1.0, r)
-        for o, f, r in zip(old, factors, regions, strict=True)
+        _Axis(o, length, math.floor(length), f, r)
+        for o, length, f, r in zip(old, lengths, scales.tolist(), regions, strict=True)
     ]
 
 
@@ -171,18 +166,16 @@ def _resize_axis(x: Tensor, axis: int, plan: _Axis, rules: _Rules) -> Tensor:
 
 
 def _source(plan: _Axis, coordinates: str) -> Tensor:
-    """Return the place in the input of each output sample, float64 ``(out,)``."""
-    i = torch.arange(plan.out, dtype=torch.float64)
-    centre = (i + 0.5) * plan.denominator / plan.numerator - 0.5 if plan.numerator else i
-    if coordinates == "half_pixel":
-        return centre
-    if coordinates == "pytorch_half_pixel":
-        return centre if plan.length != 1 else torch.full_like(i, -0.5)
-    if coordinates == "half_pixel_symmetric":
-        return centre + plan.size / 2 * (1 - plan.out / plan.length)
-    if coordinates == "asymmetric":
-        return i * plan.denominator / plan.numerator
+    """Return the place in the input of each output sample, float32 ``(out,)``.
+
+    In float32 as in onnxruntime: where a place falls between two samples, the last bit decides
+    which is the nearest.
+    """
+    i = torch.arange(plan.out, dtype=torch.float32)
+    scale = torch.tensor(plan.scale, dtype=torch.float32)
     last = plan.size - 1
+    if coordinates == "asymmetric":
+        return i / scale
     if coordinates == "align_corners":
         return i * last / (plan.length - 1) if plan.length != 1 else torch.zeros_like(i)
     if coordinates == "tf_crop_and_resize":
@@ -190,6 +183,14 @@ def _source(plan: _Axis, coordinates: str) -> Tensor:
         if plan.length == 1:
             return torch.full_like(i, (end - start) * last / 2 + start * last)
         return i * (end - start) * last / (plan.length - 1) + start * last
+    if coordinates == "pytorch_half_pixel" and plan.length == 1:
+        return torch.zeros_like(i)
+    centre = (i + 0.5) / scale - 0.5
+    if coordinates == "half_pixel_symmetric":
+        length = scale * plan.size
+        return plan.size / 2 * (1 - plan.out / length) + (i + 0.5) / scale - 0.5
+    if coordinates in ("half_pixel", "pytorch_half_pixel"):
+        return centre
     raise ModelError(
         "CIMC-M38",
         f"unknown mode {coordinates!r}",
@@ -227,7 +228,7 @@ def _taps(position: Tensor, scale: float, rules: _Rules) -> tuple[Tensor, Tensor
     first = math.floor(-reach / squeeze) + 1
     # A sample that falls on an input sample counts as the right end of its interval.
     left = torch.ceil(position) - 1
-    offsets = torch.arange(first, 2 - first, dtype=torch.float64)
+    offsets = torch.arange(first, 2 - first, dtype=torch.float32)
     index = left[:, None] + offsets
     distance = ((index - position[:, None]) * squeeze).abs()
     kernel = _triangle(distance) if reach == 1 else _cubic(distance, rules.cubic_a)
