@@ -74,7 +74,7 @@ def _pair(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     codebook = layer.codebook
     if codebook is None or codebook.levels.ndim == 2:
         plus, minus, gain = differential_pair(matrix, g_min, g_max, _limits(codebook, matrix))
-        return Cells((plus, minus), None, gain)
+        return Cells((plus.contiguous(), minus.contiguous()), None, gain)
     plus, minus, gain = differential_pair(codebook.levels, g_min, g_max)
     states, index = torch.unique(torch.stack([plus, minus]), return_inverse=True)
     table = index.to(torch.uint8)
@@ -90,7 +90,7 @@ def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     codebook = layer.codebook
     if codebook is None or codebook.levels.ndim == 2:
         g, middle, gain = offset_column(matrix, g_min, g_max, _limits(codebook, matrix))
-        return Cells((g, middle.expand(shape).contiguous()), None, gain)
+        return Cells((g.contiguous(), middle.expand(shape).contiguous()), None, gain)
     g, middle, gain = offset_column(codebook.levels, g_min, g_max)
     states, index = torch.unique(torch.cat([g, middle[None]]), return_inverse=True)
     table = index.to(torch.uint8)

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     "--levels", type=click.IntRange(2, 256), metavar="V", help="Weight levels [the target's]."
 )
 @click.option("--bits", type=click.IntRange(1, 8), metavar="N", help="The same as --levels 2**N.")
-@click.option("--per-column", is_flag=True, help="Own levels for every output column.")
+@click.option(
+    "--per-column/--per-layer",
+    default=None,
+    help="Own levels for every output column, or one codebook a layer.  [default: per column "
+    "where a cell takes any conductance]",
+)
 @click.option("--data", metavar="X.npz", help="Calibration samples, one array per input.")
 @click.option("--recipe", metavar="R.yaml", help="Options from a file; the command line wins.")
 @click.option(
@@ -74,7 +79,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
             output=output,
             quantizer=given["quantizer"],
             levels=2 ** given["bits"] if given["bits"] is not None else given["levels"],
-            per_column=given["per_column"] or None,
+            per_column=given["per_column"],
             data=given["data"],
             recipe=given["recipe"],
             digital=given["digital"],

@@ -22,7 +22,8 @@ class Options:
     Attributes:
         quantizer: ``lloyd`` or ``uniform``.
         levels: Weight levels, 2 to 256; None: the target's default.
-        per_column: Each output column has its own levels.
+        per_column: Each output column has its own levels and takes the whole conductance range,
+            which is what noise is measured against; None: yes where a cell takes any conductance.
         digital: Patterns of layers pinned digital.
         analog: Patterns of layers pinned analog.
         seed: Seed of everything drawn.
@@ -31,7 +32,7 @@ class Options:
 
     quantizer: str = "lloyd"
     levels: int | None = None
-    per_column: bool = False
+    per_column: bool | None = None
     digital: tuple[str, ...] = ()
     analog: tuple[str, ...] = ()
     seed: int = 0
@@ -78,6 +79,11 @@ class Options:
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise _bad(f"the seed must be a whole number, 0 or more (got {self.seed!r})", "0")
 
+    def _per_column(self, target: Target) -> bool:
+        if self.per_column is not None:
+            return self.per_column
+        return target.cell.states == "analog" and target.encoding != "signed"
+
     def passes(self, target: Target) -> list[Pass]:
         """Return the passes of the pipeline, in order, with their options.
 
@@ -89,7 +95,7 @@ class Options:
             "quantize": {
                 "quantizer": self.quantizer,
                 "levels": self.levels or target.cell.default_levels,
-                "per_column": self.per_column,
+                "per_column": self._per_column(target),
             },
         }
         for name in self.options:
