@@ -25,12 +25,15 @@ STATES = 16
 
 
 def target(encoding: Encoding = "differential-pair") -> Target:
-    """Return a small target of an encoding: 24 arrays of 32 x 24 cells (ideal: unlimited)."""
+    """Return a small target: 24 arrays of 32 x 24 cells (offset column 32 x 14, ideal unlimited).
+
+    So the first fully connected layer of :func:`mlp` takes three row and two column tiles.
+    """
     if encoding == "signed":
         return load_target("ideal")
     changes = {
         "array.rows": 32,
-        "array.columns": 24,
+        "array.columns": 14 if encoding == "offset-column" else 24,
         "chip.cores": 2,
         "chip.arrays_per_core": 12,
         "encoding": encoding,

@@ -114,7 +114,7 @@ class Reader:
     [
         ("differential-pair", 16, (32, 24), 2.1),
         ("differential-pair", 5, (32, 24), 2.1),
-        ("offset-column", 9, (32, 24), 2.1),
+        ("offset-column", 9, (32, 14), 2.1),
         ("signed", None, None, 0.0),
     ],
 )
