@@ -67,6 +67,10 @@ def layer_normalization(
         axis: First axis of those normalized over.
         epsilon: Added to the variance.
     """
+    (first,) = normalize([axis], x.ndim)
+    shape = x.shape[first:]
+    if scale.shape == shape and (bias is None or bias.shape == shape) and x.dtype.itemsize >= 4:
+        return F.layer_norm(x, shape, scale, bias, epsilon)
     return layer_normalization_statistics(x, scale, bias, axis=axis, epsilon=epsilon)[0]
 
 

@@ -65,8 +65,10 @@ def max_pool(
             strides=[*w.strides, 1],
         )
         return wide.squeeze(-1)
-    padded = _overhang(x, w, ceil_mode, _lowest(x.dtype))
     function: Callable[..., Tensor] = _pool(_MAX, len(w.kernel))
+    if _plain(w, ceil_mode):
+        return function(x, w.kernel, w.strides, w.before, w.dilations)
+    padded = _overhang(x, w, ceil_mode, _lowest(x.dtype))
     return function(padded, w.kernel, w.strides, 0, w.dilations)
 
 
@@ -151,6 +153,9 @@ def average_pool(
         pads=pads,
         strides=strides,
     )
+    if _plain(w, ceil_mode) and set(w.dilations) == {1}:
+        function: Callable[..., Tensor] = _pool(_AVERAGE, len(w.kernel))
+        return function(x, w.kernel, w.strides, w.before, False, count_include_pad)
     total = _window_sum(_overhang(x, w, ceil_mode, 0.0), w)
     counted = torch.ones(1, 1, *x.shape[2:], dtype=x.dtype, device=x.device)
     if count_include_pad:
@@ -209,6 +214,12 @@ def _pool(table: dict[int, Callable[..., Any]], axes: int) -> Callable[..., Any]
     if axes not in table:
         raise ModelError("CIMC-M19", f"pooling over {axes} spatial axes")
     return table[axes]
+
+
+def _plain(w: Window, ceil_mode: bool) -> bool:
+    """Tell whether torch's pooling pads as wanted: alike on both sides, at most half a window."""
+    small = all(2 * before <= size for before, size in zip(w.before, w.kernel, strict=True))
+    return w.symmetric and small and not ceil_mode
 
 
 def _lowest(dtype: torch.dtype) -> float:
