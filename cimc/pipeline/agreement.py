@@ -78,9 +78,11 @@ def _finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def decibel(signal: float, noise: float) -> float:
-    """Return a power ratio in dB; infinite without noise."""
+    """Return a power ratio in dB; infinite without noise, NaN where powers overflow."""
     if noise == 0:
         return math.inf
+    if not math.isfinite(signal) or not math.isfinite(noise):
+        return math.nan
     return 10 * math.log10(signal / noise) if signal > 0 else -math.inf
 
 
