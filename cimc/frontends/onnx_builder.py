@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import keyword
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -105,4 +106,4 @@ class GraphBuilder:
 def identifier(name: str) -> str:
     """Return a name made a Python identifier that torch.fx keeps as it is where it can."""
     base = re.sub(r"\W", "_", name, flags=re.ASCII) or "value"
-    return f"_{base}" if base[0].isdigit() else base
+    return f"_{base}" if base[0].isdigit() or keyword.iskeyword(base) else base

@@ -13,7 +13,7 @@ from cimc.frontends.onnx_builder import GraphBuilder
 from cimc.frontends.onnx_load import LoadedModel, OnnxSource, load
 from cimc.frontends.onnx_node import Declined, NodeView, Result, dtype_name
 from cimc.frontends.onnx_table import IMPORTERS
-from cimc.frontends.onnx_tensor import NATIVE, forget, non_finite, to_torch
+from cimc.frontends.onnx_tensor import NATIVE, MappedFiles, non_finite, to_torch
 from cimc.frontends.opaque_import import opaque_call
 from cimc.ir.network import Network, Signal, Source
 from cimc.ops.table import OPERATORS
@@ -44,6 +44,7 @@ class _Import:
         self.opsets = {k or "": v for k, v in self.model.opset_imports.items()}
         self.builder = GraphBuilder()
         self.values: dict[ir.Value, Node] = {}
+        self.files = MappedFiles()
         self.checked: set[ir.Value] = set()
 
     def run(self) -> Network:
@@ -143,7 +144,7 @@ class _Import:
         name = _name(value)
         if tensor.dtype not in NATIVE:
             return self._held_by_onnxruntime(value, tensor)
-        return self.builder.parameter(name, to_torch(tensor, f"initializer {name!r}"))
+        return self.builder.parameter(name, to_torch(tensor, f"initializer {name!r}", self.files))
 
     def _held_by_onnxruntime(self, value: ir.Value, tensor: ir.TensorProtocol) -> Node:
         """Return a constant torch has no type for (strings, 8-bit floats), made by an operator."""
@@ -169,7 +170,7 @@ class _Import:
             self.checked.add(value)
             constant = self.builder.value(self._value(value))
             count = 0 if constant is None else non_finite(constant)
-            forget(value.const_value)
+            self.files.forget()
             if count:
                 raise ModelError(
                     "CIMC-M11",

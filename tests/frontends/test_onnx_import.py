@@ -14,6 +14,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from cimc.errors import ModelError
 from cimc.frontends import import_onnx
 from cimc.frontends.onnx_tensor import from_numpy, non_finite
 from cimc.ir.network import Network, Stage
@@ -192,6 +193,65 @@ def test_external_weights_are_mapped_not_copied(tmp_path: Path) -> None:
     with (tmp_path / "w.bin").open("r+b") as file:  # a mapping sees what is written to the file
         file.write(np.float32(7).tobytes())
     assert float(network.graph.w[0, 0]) == 7.0
+
+
+def test_many_external_weights_need_one_descriptor(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    count = 300
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Add", [f"h{k}", f"w{k}"], [f"h{k + 1}"]) for k in range(count)],
+        "g",
+        [value("h0", TensorProto.FLOAT, [3])],
+        [value(f"h{count}", TensorProto.FLOAT, [3])],
+        [numpy_helper.from_array(np.full(3, k, np.float32), f"w{k}") for k in range(count)],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    path = tmp_path / "m.onnx"
+    onnx.save(made, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(200, limits[1]), limits[1]))
+    try:
+        network = import_onnx(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    (y,) = run(network, [np.zeros(3, np.float32)])
+    np.testing.assert_array_equal(y, np.full(3, count * (count - 1) / 2, np.float32))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        {"offset": "-4"},
+        {"offset": "99999999999"},
+        {"length": "7"},
+        {"length": "-1"},
+        {"offset": "many"},
+        {"offset": "3"},
+    ],
+)
+def test_places_outside_the_external_file(tmp_path: Path, entries: dict[str, str]) -> None:
+    value = helper.make_tensor_value_info
+    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4, 4])
+    weight.data_location = TensorProto.EXTERNAL
+    for key, text in ({"location": "w.bin", "offset": "0", "length": "64"} | entries).items():
+        weight.external_data.add(key=key, value=text)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "g",
+        [value("x", TensorProto.FLOAT, [1, 4])],
+        [value("y", TensorProto.FLOAT, [1, 4])],
+        [weight],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    (tmp_path / "w.bin").write_bytes(bytes(67))
+    if entries == {"offset": "3"}:  # odd, but inside: copied to an aligned place
+        assert import_onnx(tmp_path / "m.onnx").graph.w.shape == (4, 4)
+        return
+    with pytest.raises(ModelError) as caught:
+        import_onnx(tmp_path / "m.onnx")
+    assert caught.value.code in ("CIMC-M02", "CIMC-M03")
 
 
 def test_tensors_of_odd_types() -> None:
