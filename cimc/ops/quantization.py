@@ -75,7 +75,8 @@ def dynamic_quantize_linear(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Quantize to uint8 over the range of the input with 0; return values, scale, zero point."""
     low = torch.clamp(x.min(), max=0) if x.numel() else x.new_zeros(())
     high = torch.clamp(x.max(), min=0) if x.numel() else x.new_zeros(())
-    scale = torch.where(high == low, torch.ones_like(high), high - low) / 255
+    # All zero: ONNX divides 0 by 0; onnxruntime says 1.
+    scale = torch.where(high == low, torch.ones_like(high), (high - low) / 255)
     zero = torch.round((-low / scale).clamp(0, 255))
     y = (torch.round(x / scale) + zero).clamp(0, 255)
     return y.to(torch.uint8), scale, zero.to(torch.uint8)
