@@ -130,8 +130,8 @@ class Executor:
         parts = []
         total, done = self._samples(inputs), 0
         for chunk in self._chunks(inputs, total):
-            with torch.inference_mode(), guarded():
-                parts.append(self._run(chunk, taps))
+            with torch.inference_mode(), guarded() as limit:
+                parts.append(self._run(chunk, taps, limit))
             done += self._batch or total
             if progress is not None:
                 progress(min(done, total), total)
@@ -157,7 +157,7 @@ class Executor:
         for first in range(0, total, size):
             yield {name: value[first : first + size] for name, value in inputs.items()}
 
-    def _run(self, inputs: Mapping[str, Array], taps: bool) -> RunResult:
+    def _run(self, inputs: Mapping[str, Array], taps: bool, limit: int) -> RunResult:
         environment = dict(self._given)
         for signal in self.program.inputs:
             finite = signal.name in self._converted
@@ -167,7 +167,7 @@ class Executor:
         kept = self._kept | {values.memory_of(environment[f"%{name}"]) for name in inputs}
         tapped: dict[str, Array] = {}
         for step in self._steps:
-            result = step(environment)
+            result = step(environment, limit)
             if taps and step.layers:
                 first = result[0] if step.several else result
                 tapped[step.operation.name] = values.to_array(first.clone())

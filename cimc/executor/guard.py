@@ -23,14 +23,17 @@ _FRESH = 1.0
 
 
 @contextmanager
-def guarded() -> Iterator[None]:
+def guarded() -> Iterator[int]:
     """Run a program with its memory bounded by what the machine has available.
 
     A huge Expand, Tile or padding asks for its memory in one piece: the request is refused before
     anything is written.  Opaque operators are bounded in time as well.
+
+    Yields:
+        The bound [byte].
     """
-    with _address_space, opaque_limits(error=ProgramError):
-        yield
+    with _address_space as limit, opaque_limits(error=ProgramError):
+        yield limit
 
 
 class _AddressSpace:
@@ -46,11 +49,15 @@ class _AddressSpace:
         self._before: tuple[int, int] | None = None
         self._available, self._seen = LEAST_BYTES, float("-inf")
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> int:
         with self._lock:
             self._runs += 1
+            now = time.monotonic()
+            if now - self._seen > _FRESH:
+                self._available, self._seen = available_bytes(), now
             if self._runs == 1:
                 self._bound()
+            return self._available
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -63,9 +70,6 @@ class _AddressSpace:
         size = _address_space_bytes()
         if resource is None or size is None:
             return
-        now = time.monotonic()
-        if now - self._seen > _FRESH:
-            self._available, self._seen = available_bytes(), now
         soft, hard = self._before = resource.getrlimit(resource.RLIMIT_AS)
         limits = [v for v in (soft, hard) if v != resource.RLIM_INFINITY]
         resource.setrlimit(resource.RLIMIT_AS, (min([size + self._available, *limits]), hard))

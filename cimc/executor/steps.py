@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from torch import Tensor
+
 from cimc.errors import CimcError, ProgramError
 from cimc.executor import fusion
 from cimc.ops.table import OPERATORS
@@ -38,8 +40,13 @@ class Step:
     frees: tuple[str, ...]
     layers: tuple[str, ...]
 
-    def __call__(self, environment: Environment) -> Any:
+    def __call__(self, environment: Environment, limit: int) -> Any:
         """Run the operation and put its results into the environment.
+
+        Args:
+            environment: The values so far.
+            limit: Most bytes a result may stand for: a view of little memory (an Expand) takes
+                whoever reads it as long as if it were that large.
 
         Raises:
             ProgramError: CIMC-P42, it fails; CIMC-P43, it needs more memory than there is.
@@ -47,6 +54,8 @@ class Step:
         operands = [None if r is None else environment[r] for r in self.operands]
         try:
             result = self.run(*operands)
+            for value in result if self.several else (result,):
+                _require_size(value, limit)
         except CimcError:
             raise
         except (MemoryError, RuntimeError, ValueError, TypeError, IndexError) as error:
@@ -58,6 +67,12 @@ class Step:
         for reference in self.frees:
             environment.pop(reference, None)
         return result
+
+
+def _require_size(value: Any, limit: int) -> None:
+    # In Python's integers: ``nbytes`` wraps around.
+    if isinstance(value, Tensor) and value.numel() * value.element_size() > limit:
+        raise MemoryError
 
 
 def _failure(operation: Operation, error: Exception) -> ProgramError:
