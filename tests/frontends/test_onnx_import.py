@@ -64,7 +64,7 @@ def test_names_signals_and_metadata() -> None:
     assert [(s.name, s.shape) for s in network.outputs] == [("out:0", None), ("r", ("", 5))]
     assert names(network) == {
         "fc_1_weight": "fc.1/weight",
-        "class_1": "class",
+        "_class": "class",
         "training_1": "training",
     }
     calls = [n for n in network.graph.graph.nodes if n.op == "call_function"]
