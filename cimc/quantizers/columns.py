@@ -29,7 +29,7 @@ from cimc.quantizers.arrays import (
 Indices = npt.NDArray[np.int64]
 
 #: Bins of the dynamic programme: at least this many, and this many a level.
-_BINS, _BINS_PER_LEVEL = 96, 8
+_BINS, _BINS_PER_LEVEL = 96, 6
 #: Numbers in the largest intermediate array; columns are done in groups that respect it.
 _MEMORY: Final = 1 << 22
 _MOST_ITERATIONS: Final = 100
@@ -146,11 +146,13 @@ def _start(values: Doubles, n: Doubles, s: Doubles, levels: int, bins: int) -> I
     n, s = np.take_along_axis(n, cuts, 1), np.take_along_axis(s, cuts, 1)
     # [column, j, i]: bins i..j-1 as one interval; empty ones are allowed and explain nothing.
     count = n[:, :, None] - n[:, None, :]
-    score = (s[:, :, None] - s[:, None, :]) ** 2 / np.where(count > 0, count, 1.0)
-    score[count < 0] = -np.inf
+    exact = (s[:, :, None] - s[:, None, :]) ** 2 / np.where(count > 0, count, 1.0)
+    exact[count < 0] = -np.inf
+    score = exact.astype(np.float32)  # a start: the iterations that follow are exact
+    total = np.empty_like(score)
     best, choices = score[:, :, 0], []
     for _ in range(levels - 1):
-        total = score + best[:, None, :]
+        np.add(score, best[:, None, :], out=total)
         choice = total.argmax(2)
         best = np.take_along_axis(total, choice[:, :, None], 2)[:, :, 0]
         choices.append(choice)

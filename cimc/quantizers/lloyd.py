@@ -26,12 +26,13 @@ from cimc.quantizers.arrays import (
     check_levels,
     not_finite,
 )
+from cimc.quantizers.bins import bin_cuts, prefix_sums
 from cimc.quantizers.optimal import partition
 
 Indices = npt.NDArray[np.int64]
 
-#: Bins of the dynamic programme: at least this many, and this many a level.
-_BINS, _BINS_PER_LEVEL = 1024, 16
+#: Bins of the dynamic programme a level; at least ``FEWEST_BINS`` in all.
+_BINS_PER_LEVEL: Final = 16
 #: Iterations after which polishing stops in any case.
 _MOST_ITERATIONS: Final = 500
 #: Values summed at a time: few enough for the cache, and for BLAS not to start threads.
@@ -133,15 +134,14 @@ class _Points:
 
     def __init__(self, x: Floats, w: Doubles | None, levels: int) -> None:
         self.x, self.w = x, w
-        cuts = _fine_cuts(x, _even_cuts(x, _BINS), max(_BINS, levels * _BINS_PER_LEVEL))
-        cuts = np.union1d(cuts, _long_runs(x))
+        cuts = bin_cuts(x, levels * _BINS_PER_LEVEL)
         self.cuts: Indices = np.append(cuts, x.size)
         if w is None:
             self.weight = self.cuts.astype(np.float64)
-            self.sum: Doubles = _prefix(self._bin_sums())
+            self.sum: Doubles = prefix_sums(self._bin_sums())
         else:
-            self.weight = _prefix(np.add.reduceat(w, cuts))
-            self.sum = _prefix(np.add.reduceat(w * x, cuts))
+            self.weight = prefix_sums(np.add.reduceat(w, cuts))
+            self.sum = prefix_sums(np.add.reduceat(w * x, cuts))
         self.energy = self._energy()
 
     def _equal_run(self) -> tuple[int, int, int]:
@@ -268,60 +268,3 @@ def _with_zero(table: Floats) -> Floats:
     table = table.copy()
     table[coding.encode(np.zeros(1, np.float32), coding.boundaries(table))[0]] = 0.0
     return table
-
-
-def _even_cuts(x: Floats, bins: int) -> Indices:
-    """Cut sorted values at equal counts and at equal steps, so that tails and peaks are both fine.
-
-    A cut goes to the first of equal values.  No more distinct values than bins: all of them.
-    """
-    at = np.linspace(0, x.size, min(x.size, bins // 2), endpoint=False).astype(np.int64)
-    if x.size <= bins or np.unique(x[at]).size < bins // 4:  # perhaps few distinct values
-        distinct = _distinct(x, bins)
-        if distinct is not None:
-            return distinct
-    grid = np.linspace(x[0], x[-1], bins // 2, dtype=np.float64).astype(np.float32)
-    cuts = np.searchsorted(x, np.concatenate([x[at], grid]))
-    return np.unique(cuts[cuts < x.size])
-
-
-def _long_runs(x: Floats) -> Indices:
-    """Return where runs of equal values over a quarter of all begin and end."""
-    middle = x[:: max(1, x.size // 8)]
-    ends = np.concatenate([np.searchsorted(x, middle, side=s) for s in ("left", "right")])
-    long = np.tile(np.diff(ends.reshape(2, -1), axis=0)[0] > x.size // 4, 2)
-    return np.unique(ends[long & (ends < x.size)])
-
-
-def _distinct(x: Floats, most: int) -> Indices | None:
-    """Return the first of each run of equal values; None when there are more runs than asked."""
-    found, runs = [np.zeros(1, np.int64)], 1
-    for start in range(1, x.size, _CHUNK):
-        stop = min(start + _CHUNK, x.size)
-        new = np.flatnonzero(x[start:stop] != x[start - 1 : stop - 1]) + start
-        found.append(new)
-        runs += new.size
-        if runs > most:
-            return None
-    return np.concatenate(found)
-
-
-def _fine_cuts(x: Floats, cuts: Indices, bins: int) -> Indices:
-    """Add cuts where levels are going to be.
-
-    The best quantizers of many levels put them at a density that is the cube root of the density
-    of values (Panter and Dite 1951); cuts at equal steps of that leave as many bins to each level.
-    """
-    if x.size <= _BINS:
-        return cuts  # every distinct value has its bin
-    low = np.append(x[cuts], x[-1]).astype(np.float64)
-    steps = _prefix(np.cbrt(np.diff(cuts, append=x.size) * np.diff(low) ** 2))
-    if steps[-1] <= 0.0:
-        return cuts
-    at = np.interp(np.linspace(0.0, steps[-1], bins), steps, low)
-    fine = np.searchsorted(x, at.astype(np.float32))
-    return np.union1d(cuts[:: max(1, 2 * cuts.size // bins)], fine[fine < x.size])
-
-
-def _prefix(parts: Doubles) -> Doubles:
-    return np.concatenate([[0.0], np.cumsum(parts)])
