@@ -38,7 +38,6 @@ def main() -> None:
         model,
         target="rram",
         levels=16,
-        per_column=True,
         digital=["conv2d_*"],
         data=CACHE / "data" / "lines-calibration.npz",
     )

@@ -56,9 +56,7 @@ def network(task: Task) -> tuple[str, ...]:
     example, expected = task.example(), oracle(task)
     exact = cimc.compile(task.model(), target="ideal", data=task.calibration())
     error = relative_error(runner(exact, "ideal")(example), expected(example))
-    program = cimc.compile(
-        task.model(), target="rram", levels=16, per_column=True, data=task.calibration()
-    )
+    program = cimc.compile(task.model(), target="rram", levels=16, data=task.calibration())
     chips = [task.score(runner(program, "chip", seed)) for seed in range(CHIPS)]
     scores = [task.score(runner(program, mode)) for mode in ("ideal", "noise-free")]
     return (
