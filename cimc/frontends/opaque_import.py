@@ -165,8 +165,9 @@ def _inside(value: ir.Value, subgraphs: bool) -> ir.TensorProtocol | None:
     producer = value.producer()
     if value.is_initializer():
         tensor = value.const_value
-    elif producer is not None and producer.op_type == "Constant" and "value" in producer.attributes:
-        tensor = producer.attributes["value"].as_tensor()
+    elif producer is not None and producer.op_type == "Constant":
+        held = producer.attributes.get("value")
+        tensor = None if held is None else held.as_tensor()
     else:
         return None
     if tensor is None:

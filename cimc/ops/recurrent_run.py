@@ -106,7 +106,7 @@ def _over_time(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Run the steps; behind the end of a sequence its state stays and its output is 0.
 
-    ONNX does not say what the last state of a sequence without steps is; it is 0 as in onnxruntime.
+    The last state of a sequence without steps is 0 as in onnxruntime; ONNX does not say.
     """
     outputs: list[Tensor] = []
     for t in range(projected.shape[1]):
