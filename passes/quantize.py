@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -82,15 +83,25 @@ class Quantize(Pass):
     ) -> Network:
         tensors = rewrite.attributes(network.graph)
         layers = {}
-        for done, (name, layer) in enumerate(network.layers.items(), 1):
-            weight = tensors[layer.weight].detach()
+
+        def codebook_of(layer: CrossbarLayer) -> Codebook:
             # The rows of a convolution are channels times kernel positions, of nothing else.
             kernel = layer.geometry.kernel if layer.geometry.kind == "conv" else ()
-            with one_thread():
-                codebook = fit.from_weights(layer.geometry.to_matrix(weight), kernel)
-            layers[name] = replace(layer, codebook=codebook)
-            tensors[layer.weight] = _decoded(layer, codebook, weight)
-            context.progress(self.name, done / len(network.layers))
+            matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
+            return fit.from_weights(matrix, kernel)
+
+        # Layers are independent: several at a time, each with one thread.
+        workers = torch.get_num_threads()
+        with one_thread(), ThreadPoolExecutor(workers) as pool:
+            codebooks = pool.map(codebook_of, network.layers.values())
+            for done, layer in enumerate(network.layers.values(), 1):
+                codebook = next(codebooks)
+                layers[layer.name] = replace(layer, codebook=codebook)
+                context.progress(self.name, done / len(network.layers))
+        for layer in layers.values():
+            assert layer.codebook is not None
+            weight = tensors[layer.weight]
+            tensors[layer.weight] = _decoded(layer, layer.codebook, weight)
         graph, _ = rewrite.copy(network.graph)
         module = rewrite.build(graph, tensors)
         return replace(network, graph=module, layers=layers, stage=Stage.QUANTIZED)
