@@ -224,7 +224,9 @@ class _Calibrated:
                 )
             weight = self.tensors[layer.weight].detach()
             matrix = layer.geometry.to_matrix(weight)
-            codebook = self.fit.from_outputs(curvature.retargeted(matrix), curvature.blocks())
+            with one_thread():
+                wanted = curvature.retargeted(matrix)
+                codebook = self.fit.from_outputs(wanted, curvature.blocks())
             self.layers[layer.name] = replace(
                 layer, codebook=codebook, float_matrix=matrix.contiguous()
             )
