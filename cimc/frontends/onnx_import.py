@@ -9,6 +9,7 @@ import torch
 from torch.fx import Node
 
 from cimc.errors import ModelError
+from cimc.frontends import onnx_sequence
 from cimc.frontends.onnx_builder import GraphBuilder
 from cimc.frontends.onnx_load import LoadedModel, OnnxSource, load
 from cimc.frontends.onnx_node import Declined, NodeView, Result, dtype_name
@@ -157,7 +158,8 @@ class _Import:
     def _require_native_types(self, node: ir.Node) -> None:
         """Decline nodes that touch values torch does not hold."""
         for value in (*filter(None, node.inputs), *node.outputs):
-            if isinstance(value.type, ir.SequenceType | ir.OptionalType):
+            foreign = isinstance(value.type, ir.SequenceType | ir.OptionalType)
+            if foreign and node.op_type not in onnx_sequence.READERS:
                 raise Declined("works on sequences or optional values")
             if value.dtype is not None and value.dtype not in NATIVE:
                 raise Declined(f"works on element type {dtype_name(value.dtype)}")

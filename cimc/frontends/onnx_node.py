@@ -89,6 +89,10 @@ class NodeView:
         node = self.operand(index)
         return self._builder.value(node) if node is not None else None
 
+    def known(self, node: Node) -> Tensor | None:
+        """Return the value of a graph node that reads a constant; else None."""
+        return self._builder.value(node)
+
     def dtype(self, index: int) -> str | None:
         """Return the element type of an input by its numpy name; None when unknown."""
         source = self.node.inputs[index] if index < len(self.node.inputs) else None
@@ -168,7 +172,11 @@ class NodeView:
 
     def unpack(self, call: Node, count: int) -> tuple[Node, ...]:
         """Return the items of a call that gives a tuple."""
-        return tuple(self._builder.call(operator.getitem, (call, k), {}) for k in range(count))
+        return tuple(self.item(call, k) for k in range(count))
+
+    def item(self, call: Node, position: int) -> Node:
+        """Return one item of a call that gives a tuple."""
+        return self._builder.call(operator.getitem, (call, position), {})
 
     def same(self, spec: Operator, *operands: Node | None, **attributes: Any) -> Result:
         """Call an operator and hand its outputs to those of the node."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cimc.frontends import onnx_layers, onnx_layout
+from cimc.frontends import onnx_layers, onnx_layout, onnx_sequence
 from cimc.frontends.onnx_direct import direct
 from cimc.frontends.onnx_exotic import EXOTIC
 from cimc.frontends.onnx_node import Importer
@@ -103,5 +103,6 @@ IMPORTERS: Final[dict[tuple[str, str], Importer]] = {
     **{("", name): direct for name in _DIRECT},
     **onnx_layout.IMPORTERS,
     **onnx_layers.IMPORTERS,
+    **onnx_sequence.IMPORTERS,
     **EXOTIC,
 }
