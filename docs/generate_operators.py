@@ -55,6 +55,9 @@ NOTES = {
     "Resize": "all modes of opset 10 to the newest",
     "ScatterElements": "opaque for wide unsigned integers",
     "ScatterND": "opaque for wide unsigned integers",
+    "SequenceAt": "opaque unless of a split, at a constant position",
+    "SplitToSequence": "opaque unless its parts are only picked at constant positions",
+    "Squeeze": "opaque with empty axes",
     "TopK": "opaque for wide unsigned integers",
 }
 #: Names in cimc of operators imported as another one.
@@ -62,6 +65,8 @@ IMPORTED_AS = {
     "Constant": "a constant",
     "Dropout": "`identity`",
     "Scatter": "`scatter_elements`",
+    "SequenceAt": "an item of `split`",
+    "SplitToSequence": "`split`",
     "Upsample": "`resize`",
 }
 
@@ -74,9 +79,9 @@ OPAQUE = {
     **dict.fromkeys(("If", "Loop", "Scan"), _CONTROL),
     **dict.fromkeys(
         (
-            *("ConcatFromSequence", "SequenceAt", "SequenceConstruct", "SequenceEmpty"),
+            *("ConcatFromSequence", "SequenceConstruct", "SequenceEmpty"),
             *("SequenceErase", "SequenceInsert", "SequenceLength", "SequenceMap"),
-            *("SplitToSequence", "Optional", "OptionalGetElement", "OptionalHasElement"),
+            *("Optional", "OptionalGetElement", "OptionalHasElement"),
         ),
         _SEQUENCES,
     ),
