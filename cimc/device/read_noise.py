@@ -9,8 +9,9 @@ the same operation that reads the crossbar.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
+
+from cimc.device.normals import Normals
 
 
 def pair_power(g_plus_us: Tensor, g_minus_us: Tensor) -> Tensor:
@@ -18,9 +19,7 @@ def pair_power(g_plus_us: Tensor, g_minus_us: Tensor) -> Tensor:
     return g_plus_us.square().add_(g_minus_us.square())
 
 
-def add_read_noise(
-    current: Tensor, power: Tensor, sigma: float, generator: torch.Generator
-) -> Tensor:
+def add_read_noise(current: Tensor, power: Tensor, sigma: float, normals: Normals) -> Tensor:
     """Add one read's fluctuation to bit-line currents, in place.
 
     Args:
@@ -28,20 +27,11 @@ def add_read_noise(
         power: ``sum_r x_r**2 * g_r**2`` of each bit line, broadcast against ``current``: bit
             lines that share cells (an offset column) share the draw; overwritten.
         sigma: Standard deviation of a cell as a share of its conductance [-].
-        generator: Stream on the device of ``current``; every read takes new numbers.
+        normals: Random numbers on the device of ``current``; every read takes new ones.
 
     Returns:
         ``current``.
     """
     # A convolution may compute a sum of squares as a tiny negative number.
     spread = power.clamp_(min=0).sqrt_()
-    return current.addcmul_(_normal_like(spread, generator), spread, value=sigma)
-
-
-def _normal_like(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Return standard normal numbers in the shape and memory layout of ``x``."""
-    # Filling memory in order is ten times as fast as filling an image stored channels-last.
-    flat = torch.empty(x.numel(), dtype=x.dtype, device=x.device).normal_(generator=generator)
-    if x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)):
-        return flat.as_strided(x.shape, x.stride())
-    return flat.view(x.shape)
+    return current.addcmul_(normals.like(spread), spread, value=sigma)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from cimc.device import seeding
+from cimc.device.normals import Normals
 from cimc.errors import ModelError, UsageError
 from cimc.executor import values
 from cimc.executor.bind import Reads, bind
@@ -92,8 +92,7 @@ class Executor:
         physics = wafer.physics
         noise = None
         if physics.read_sigma:
-            stream = seeding.generator(seed, "read", device=wafer.device)
-            noise = Noise(physics.read_sigma, stream)
+            noise = Noise(physics.read_sigma, Normals(seed, "read", device=wafer.device))
         with torch.inference_mode():
             crossbars = Crossbars(wafer, seed, read_noise=noise is not None)
             reads = bind(self.program, crossbars, physics, noise, self._workspace)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cimc.device.normals import Normals
 from cimc.device.read_noise import add_read_noise
 from cimc.executor.matrices import Matrices
 from cimc.executor.products import Ranges, Tile, by_group, tiles_of
@@ -24,11 +25,11 @@ class Noise:
 
     Attributes:
         sigma: Standard deviation of a cell as a share of its conductance [-].
-        stream: Random numbers; every read takes new ones.
+        normals: Random numbers; every read takes new ones.
     """
 
     sigma: float
-    stream: torch.Generator
+    normals: Normals
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,11 @@ class Fluctuation:
             overwrite: Whether ``codes`` may be.
         """
         squares = codes.square_() if overwrite else codes.square()
-        sigma, stream = self.noise.sigma, self.noise.stream
-        add_read_noise(current, self.power[tile].product(squares), sigma, stream)
+        sigma, normals = self.noise.sigma, self.noise.normals
+        add_read_noise(current, self.power[tile].product(squares), sigma, normals)
         if self.shared:
             power = self.shared[tile].product(squares)
-            drawn = add_read_noise(torch.zeros_like(power), power, sigma, stream)
+            drawn = add_read_noise(torch.zeros_like(power), power, sigma, normals)
             current.add_(self._spread(drawn))
 
     def _spread(self, drawn: Tensor) -> Tensor:

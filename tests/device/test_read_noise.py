@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
+from cimc.device.normals import Normals
 from cimc.device.read_noise import add_read_noise, pair_power
-from cimc.device.seeding import generator
 
 
 def per_device(x, plus, minus, sigma: float, reads: int):
@@ -30,7 +30,7 @@ def test_same_distribution_as_drawing_every_cell() -> None:
 
     exact = (x @ (plus - minus)).expand(reads, 3).clone()
     power = (x.square() @ pair_power(plus, minus)).expand(reads, 3).clone()
-    noisy = add_read_noise(exact, power, sigma, generator(0, "read"))
+    noisy = add_read_noise(exact, power, sigma, Normals(0, "read"))
 
     oracle = per_device(x, plus, minus, sigma, reads)
     torch.testing.assert_close(
@@ -46,10 +46,10 @@ def test_same_distribution_as_drawing_every_cell() -> None:
 def test_a_negative_power_is_no_noise() -> None:
     """A convolution may compute a sum of squares as slightly less than zero."""
     current = torch.ones(4)
-    assert add_read_noise(current, torch.full((4,), -1e-6), 0.1, generator(0)).tolist() == [1] * 4
+    assert add_read_noise(current, torch.full((4,), -1e-6), 0.1, Normals(0)).tolist() == [1] * 4
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (1, 3)])
 def test_draws_are_shared_where_power_is(shape: tuple[int, int]) -> None:
-    current = add_read_noise(torch.zeros(2, 3), torch.ones(shape), 1.0, generator(0))
+    current = add_read_noise(torch.zeros(2, 3), torch.ones(shape), 1.0, Normals(0))
     assert bool((current[0] == current[1]).all()) == (shape[0] == 1)
