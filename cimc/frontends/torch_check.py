@@ -23,7 +23,7 @@ def check_agreement(
     """Compare the exported model, run by onnxruntime, with the module on the example inputs.
 
     Raises:
-        ModelError: ``CIMC-M43``: they differ.
+        ModelError: ``CIMC-M43``: they differ; ``CIMC-M46``: onnxruntime cannot run the export.
     """
     module = source.module() if isinstance(source, ExportedProgram) else source
     with torch.no_grad():
@@ -31,7 +31,14 @@ def check_agreement(
     feeds = dict(
         zip((s.name for s in network.inputs), map(_array, _tensors(arguments)), strict=False)
     )
-    got = list(network.source.oracle(feeds).values())
+    try:
+        got = list(network.source.oracle(feeds).values())
+    except ModelError as error:
+        raise ModelError(
+            "CIMC-M46",
+            f"there is no float reference of the export: {error.message}",
+            hint="module.float(): onnxruntime lacks many operators in half precision",
+        ) from error
     if len(got) != len(expected):
         raise _disagree(f"{len(got)} outputs, the module has {len(expected)}")
     for signal, a, b in zip(network.outputs, got, map(_array, expected), strict=True):

@@ -46,7 +46,7 @@ def import_torch(
     Raises:
         ModelError: ``CIMC-M40`` example inputs are missing or not tensors, ``CIMC-M41`` in
             training mode, ``CIMC-M42`` torch cannot export it, ``CIMC-M43`` the export gives
-            other results than the module.
+            other results than the module, ``CIMC-M46`` onnxruntime cannot run the export.
     """
     program = isinstance(source, ExportedProgram)
     if dynamic_shapes is not None and program:

@@ -224,6 +224,25 @@ def test_an_export_that_does_not_agree(monkeypatch):
     assert "differs by" in error.message
 
 
+def test_a_module_onnxruntime_cannot_run():
+    module = nn.Linear(4, 3).bfloat16().eval()
+    error = refused("CIMC-M46", module, torch.ones(2, 4, dtype=torch.bfloat16))
+    assert "float()" in error.hint
+
+
+class Nested(nn.Module):
+    def forward(self, x, pair):
+        return {"sum": x + pair[0], "difference": x - pair[1]}
+
+
+def test_nested_inputs_and_outputs():
+    a, b, c = (torch.randn(2) for _ in range(3))
+    network = import_torch(Nested().eval(), (a, (b, c)))
+    assert len(network.inputs) == 3
+    total, difference = network.graph(a, b, c)
+    assert {float(total[0]), float(difference[0])} == {float(a[0] + b[0]), float(a[0] - c[0])}
+
+
 def test_pt2_is_not_read_without_trust(tmp_path):
     path = tmp_path / "evil.pt2"
     path.write_bytes(b"anything")
