@@ -43,6 +43,10 @@ def split(view: NodeView) -> Result:
     attributes = {"axis": view.attribute("axis", 0)}
     if operand is None:
         attributes["num_outputs"] = view.attribute("num_outputs", count)
+        if attributes["num_outputs"] != count:
+            raise view.error(
+                "CIMC-M13", f"num_outputs is {attributes['num_outputs']}, the node has {count}"
+            )
         _require_even(view, attributes["axis"], count)
     call = view.call("split", view.required(0, "input"), operand, **attributes)
     return view.unpack(call, count)

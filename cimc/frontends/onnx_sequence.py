@@ -12,6 +12,7 @@ import onnx_ir as ir
 from torch.fx import Node
 
 from cimc.frontends.onnx_node import Declined, Importer, NodeView, Result
+from cimc.ops.layout import MAX_PARTS
 from cimc.ops.table import OPERATORS
 
 #: Operators that may touch a sequence and still be native.
@@ -51,8 +52,8 @@ def _sizes(view: NodeView) -> list[int]:
     if total is None:
         raise Declined("a sequence of parts whose number is not known")
     step = 1 if given is None else int(given)
-    if step <= 0:
-        raise Declined("a sequence of parts without size")
+    if step <= 0 or total > step * MAX_PARTS:
+        raise Declined(f"a sequence of parts of {step} of {total} elements")
     return [min(step, total - first) for first in range(0, total, step)]
 
 

@@ -13,6 +13,9 @@ from cimc.ops.dtypes import DTYPES
 from cimc.ops.operator import Operator
 from cimc.ops.reduction import normalize
 
+#: Parts a tensor may be cut into [-].
+MAX_PARTS = 1 << 16
+
 
 def ints(x: Tensor) -> list[int]:
     """Return the elements of a tensor of integers."""
@@ -113,11 +116,13 @@ def split(
     total = x.shape[axis]
     if sizes is not None:
         parts = ints(sizes)
-    elif num_outputs is not None and num_outputs > 0:
+    elif num_outputs is not None and 0 < num_outputs <= MAX_PARTS:
         step = -(-total // num_outputs)
         parts = [max(min(step, total - k * step), 0) for k in range(num_outputs)]
     else:
-        raise ModelError("CIMC-M19", "split needs sizes or a number of outputs")
+        raise ModelError(
+            "CIMC-M19", f"split needs sizes, or 1 to {MAX_PARTS} outputs (got {num_outputs})"
+        )
     if sum(parts) != total or min(parts, default=0) < 0:
         raise ModelError("CIMC-M19", f"{total} elements cannot be split into {parts}")
     return torch.split(x, parts, axis)

@@ -66,7 +66,7 @@ def max_pool(
         )
         return wide.squeeze(-1)
     function: Callable[..., Tensor] = _pool(_MAX, len(w.kernel))
-    if _plain(w, ceil_mode):
+    if _plain(x.shape[2:], w, ceil_mode):
         return function(x, w.kernel, w.strides, w.before, w.dilations)
     padded = _overhang(x, w, ceil_mode, _lowest(x.dtype))
     return function(padded, w.kernel, w.strides, 0, w.dilations)
@@ -153,7 +153,7 @@ def average_pool(
         pads=pads,
         strides=strides,
     )
-    if _plain(w, ceil_mode) and set(w.dilations) == {1}:
+    if _plain(x.shape[2:], w, ceil_mode) and set(w.dilations) == {1}:
         function: Callable[..., Tensor] = _pool(_AVERAGE, len(w.kernel))
         return function(x, w.kernel, w.strides, w.before, False, count_include_pad)
     total = _window_sum(_overhang(x, w, ceil_mode, 0.0), w)
@@ -216,10 +216,11 @@ def _pool(table: dict[int, Callable[..., Any]], axes: int) -> Callable[..., Any]
     return table[axes]
 
 
-def _plain(w: Window, ceil_mode: bool) -> bool:
+def _plain(spatial: Sequence[int], w: Window, ceil_mode: bool) -> bool:
     """Tell whether torch's pooling pads as wanted: alike on both sides, at most half a window."""
     small = all(2 * before <= size for before, size in zip(w.before, w.kernel, strict=True))
-    return w.symmetric and small and not ceil_mode
+    fits = min(output_sizes(spatial, w, ceil_mode), default=1) >= 1
+    return fits and w.symmetric and small and not ceil_mode
 
 
 def _lowest(dtype: torch.dtype) -> float:
@@ -244,6 +245,8 @@ def output_sizes(spatial: Sequence[int], w: Window, ceil_mode: bool) -> list[int
 def _ends(spatial: Sequence[int], w: Window, ceil_mode: bool) -> list[int]:
     """Return the padding after each axis with which the windows fit exactly; may be negative."""
     counts = output_sizes(spatial, w, ceil_mode)
+    if min(counts, default=1) < 1:
+        raise ModelError("CIMC-M19", f"a window of {list(w.kernel)} on {list(spatial)} elements")
     return [
         (count - 1) * s + reach - size - before
         for count, s, reach, size, before in zip(

@@ -42,6 +42,12 @@ W = torch.ones(3, 2, 3, 3)
         (lambda: layout.unsqueeze(X, i(0, 0)), "axes [0, 0]"),
         (lambda: layout.split(X, i(1, 2)), "2 elements cannot be split into [1, 2]"),
         (lambda: layout.split(X), "needs sizes"),
+        (lambda: layout.split(X, num_outputs=10**9), "(got 1000000000)"),
+        (
+            lambda: pooling.average_pool(IMAGE, kernel_shape=[3, 3], dilations=[2, 2]),
+            "a window of [3, 3] on [4, 4] elements",
+        ),
+        (lambda: pooling.max_pool(IMAGE, kernel_shape=[5, 1]), "a window of [5, 1]"),
         (lambda: layout.concat(X, X[0], axis=0), "ranks [3, 2]"),
         (lambda: layout.arange(i(0)[0], i(1)[0], i(0)[0]), "step 0"),
         (lambda: indexing.gather(X, i(3), axis=1), "index 3 of an axis of size 3"),
