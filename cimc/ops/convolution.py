@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cimc.errors import ModelError
 from cimc.ops.operator import Operator
-from cimc.ops.window import Window, attribute, window
+from cimc.ops.window import Window, attribute, output_sizes, window
 
 _CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -64,6 +64,8 @@ def conv(
             "CIMC-M19",
             f"{x.shape[1]} channels, weight {tuple(weight.shape)} and group {group} do not fit",
         )
+    if x.numel() == 0 or weight.numel() == 0:
+        return _of_nothing(x, weight.shape[0], output_sizes(x.shape[2:], w), bias)
     if w.symmetric:
         return function(x, weight, bias, w.strides, w.before, w.dilations, group)
     return function(w.pad(x), weight, bias, w.strides, 0, w.dilations, group)
@@ -150,10 +152,30 @@ def conv_transpose(
         output_shape=output_shape,
         pads=pads,
     )
+    if x.numel() == 0 or weight.numel() == 0:
+        sizes = [
+            (size - 1) * s + d * (k - 1) + 1 - b - a
+            for size, s, d, k, b, a in zip(
+                x.shape[2:], steps, gaps, kernel, before, after, strict=True
+            )
+        ]
+        return _of_nothing(x, weight.shape[1] * group, sizes, bias)
     full = _CONV_TRANSPOSE[n](x, weight, None, steps, 0, 0, group, gaps)
     # A negative cut adds zeros: elements of the output that no input reaches.
     y = F.pad(full, [-v for b, a in zip(before[::-1], after[::-1], strict=True) for v in (b, a)])
     return y if bias is None else y + bias.reshape(-1, *[1] * n)
+
+
+def _of_nothing(x: Tensor, columns: int, sizes: list[int], bias: Tensor | None) -> Tensor:
+    """Return a convolution without samples, channels or weights: the bias, or nothing.
+
+    Raises:
+        ModelError: ``CIMC-M19``: no window fits.
+    """
+    if min(sizes, default=1) < 1:
+        raise ModelError("CIMC-M19", f"a convolution of {tuple(x.shape)} has sizes {sizes}")
+    y = x.new_zeros((x.shape[0], columns, *sizes))
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(sizes))
 
 
 def transposed_cuts(

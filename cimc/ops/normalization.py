@@ -25,6 +25,8 @@ def batch_normalization(
         var: Variance of each channel.
         epsilon: Added to the variance.
     """
+    if x.numel() == 0:
+        return x
     if x.ndim >= 2 and x.dtype == scale.dtype == mean.dtype and x.dtype.itemsize >= 4:
         return F.batch_norm(x, mean, var, scale, bias, False, 0.0, epsilon)
     shape = (-1, *[1] * (x.ndim - 2)) if x.ndim >= 2 else (1,)

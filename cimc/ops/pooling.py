@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cimc.errors import ModelError
 from cimc.ops.operator import Operator
-from cimc.ops.window import Window, pad_axes, window
+from cimc.ops.window import Window, output_sizes, pad_axes, window
 
 _MAX: Final[dict[int, Callable[..., Any]]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 _AVERAGE: Final[dict[int, Callable[..., Tensor]]] = {
@@ -225,21 +225,6 @@ def _plain(spatial: Sequence[int], w: Window, ceil_mode: bool) -> bool:
 
 def _lowest(dtype: torch.dtype) -> float:
     return -math.inf if dtype.is_floating_point else float(torch.iinfo(dtype).min)
-
-
-def output_sizes(spatial: Sequence[int], w: Window, ceil_mode: bool) -> list[int]:
-    """Return how many windows fit on each axis."""
-    sizes = []
-    for size, reach, s, before, after in zip(
-        spatial, w.reach, w.strides, w.before, w.after, strict=True
-    ):
-        room = size + before + after - reach
-        count = (-(-room // s) if ceil_mode else room // s) + 1
-        # A window that starts in the padding at the end does not count.
-        if ceil_mode and (count - 1) * s >= size + before:
-            count -= 1
-        sizes.append(count)
-    return sizes
 
 
 def _ends(spatial: Sequence[int], w: Window, ceil_mode: bool) -> list[int]:

@@ -96,6 +96,21 @@ def window(
     return Window(tuple(kernel), steps, gaps, tuple(before), tuple(after))
 
 
+def output_sizes(spatial: Sequence[int], w: Window, ceil_mode: bool = False) -> list[int]:
+    """Return how many windows fit on each axis."""
+    sizes = []
+    for size, reach, s, before, after in zip(
+        spatial, w.reach, w.strides, w.before, w.after, strict=True
+    ):
+        room = size + before + after - reach
+        count = (-(-room // s) if ceil_mode else room // s) + 1
+        # A window that starts in the padding at the end does not count.
+        if ceil_mode and (count - 1) * s >= size + before:
+            count -= 1
+        sizes.append(count)
+    return sizes
+
+
 def attribute(
     name: str, values: Sequence[int] | None, count: int, default: int, least: int | None
 ) -> tuple[int, ...]:

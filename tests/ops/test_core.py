@@ -68,6 +68,7 @@ W = torch.ones(3, 2, 3, 3)
         (lambda: convolution.conv(IMAGE, W, kernel_shape=[2, 2]), "kernel_shape [2, 2]"),
         (lambda: convolution.conv(IMAGE, W, auto_pad="SAME"), "auto_pad 'SAME'"),
         (lambda: convolution.conv(IMAGE, W[..., 0]), "on 2 spatial axes"),
+        (lambda: convolution.conv(IMAGE[:, :, :0], W, pads=[1, 1, 1, 1]), "has sizes [0, 4]"),
         (lambda: convolution.conv_transpose(IMAGE, W), "transposed convolution"),
         (
             lambda: convolution.conv_transpose(
@@ -98,6 +99,20 @@ def test_empty_batches_pass_through() -> None:
     assert activation.softmax(torch.ones(0, 3)).shape == (0, 3)
     assert layout.flatten(image).shape == (0, 32)
     assert layout.reshape(image, i(0, -1)).shape == (0, 32)
+
+
+def test_layers_without_weights() -> None:
+    """No channels in: the bias.  No channels out: nothing."""
+    bias = torch.arange(4.0)
+    y = convolution.conv(IMAGE[:, :0], torch.ones(4, 0, 3, 3), bias)
+    assert torch.equal(y, bias.reshape(1, 4, 1, 1).expand(1, 4, 2, 2))
+    assert convolution.conv(IMAGE, torch.ones(0, 2, 3, 3), strides=[1, 2]).shape == (1, 0, 2, 1)
+    y = convolution.conv_transpose(IMAGE[:, :0], torch.ones(0, 4, 3, 3), bias, strides=[2, 1])
+    assert torch.equal(y, bias.reshape(1, 4, 1, 1).expand(1, 4, 9, 6))
+    assert convolution.conv_transpose(IMAGE, torch.ones(2, 0, 3, 3)).shape == (1, 0, 6, 6)
+    zero = torch.ones(0)
+    x = torch.ones(2, 0, 3)
+    assert normalization.batch_normalization(x, zero, zero, zero, zero).shape == (2, 0, 3)
 
 
 def test_reductions_of_nothing() -> None:
