@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 
 import onnx_ir as ir
@@ -16,11 +17,15 @@ from cimc.frontends.onnx_node import Declined, NodeView, Result, dtype_name
 from cimc.frontends.onnx_table import IMPORTERS
 from cimc.frontends.onnx_tensor import NATIVE, MappedFiles, non_finite, to_torch
 from cimc.frontends.opaque_import import opaque_call
+from cimc.ir import rewrite
 from cimc.ir.network import Network, Signal, Source
 from cimc.ops.table import OPERATORS
 
 #: Operators whose weights go to crossbars; their constants must be finite.
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"})
+
+#: Weights from which on the memory of the source model is worth getting back at once [byte].
+_LARGE_BYTES = 64 << 20
 
 
 def import_onnx(source: OnnxSource, *, kind: str = "onnx") -> Network:
@@ -33,7 +38,11 @@ def import_onnx(source: OnnxSource, *, kind: str = "onnx") -> Network:
     Raises:
         ModelError: The model is broken, or a node cannot be compiled correctly; names the node.
     """
-    return _Import(load(source), kind).run()
+    network = _Import(load(source), kind).run()
+    if sum(v.nbytes for v in rewrite.attributes(network.graph).values()) > _LARGE_BYTES:
+        # The graph of onnx_ir is full of cycles, and holds the weights a second time.
+        gc.collect()
+    return network
 
 
 class _Import:
