@@ -121,6 +121,7 @@ def _fold_constants(
     graph: Graph, tensors: dict[str, Tensor], limit: int, names: dict[str, str]
 ) -> None:
     known: dict[Node, Any] = {}
+    made: dict[object, str] = {}
     for node in list(graph.nodes):
         if node.op == "get_attr":
             known[node] = tensors[str(node.target)]
@@ -135,7 +136,12 @@ def _fold_constants(
                 value = target(*operands, **node.kwargs)
             if isinstance(value, Tensor):
                 with graph.inserting_before(node):
-                    new = rewrite.constant(graph, tensors, node.name, value)
+                    key = _same_call(node)
+                    if key in made:  # a weight prepared anew for every step is still one weight
+                        new = graph.create_node("get_attr", made[key])
+                    else:
+                        new = rewrite.constant(graph, tensors, node.name, value)
+                        made[key] = str(new.target)
                 source = _source_of(node, tensors, names, value)
                 if source:
                     names[str(new.target)] = source
@@ -144,6 +150,12 @@ def _fold_constants(
                 graph.erase_node(node)
             elif isinstance(value, tuple | list):
                 known[node] = value
+
+
+def _same_call(node: Node) -> object:
+    """Return what is equal for calls of one operator on the same constants."""
+    operands = tuple(str(a.target) if isinstance(a, Node) else repr(a) for a in node.args)
+    return node.target, operands, repr(sorted(node.kwargs.items()))
 
 
 def _source_of(

@@ -15,6 +15,7 @@ from onnx_ir import external_data
 from cimc.errors import ModelError, UsageError
 from cimc.frontends.onnx_expand import expand_functions
 from cimc.frontends.onnx_oracle import Oracle
+from cimc.frontends.onnx_shapes import fixed_shapes, fold_shapes
 from cimc.frontends.onnx_structure import check_structure, first_line
 from cimc.frontends.onnx_types import infer_types
 
@@ -149,6 +150,7 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
                 "CIMC-M18", f"local functions cannot be inlined: {first_line(error)}"
             ) from error
     infer_types(proto)
+    sizes = fixed_shapes(proto)
     try:
         model = ir.serde.deserialize_model(proto)
     except Exception as error:
@@ -156,6 +158,7 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
     if model.functions:
         names = ", ".join(sorted(function.name for function in model.functions.values()))
         raise ModelError("CIMC-M18", f"local functions cannot be inlined: {names}")
+    fold_shapes(model, sizes)
     return model
 
 

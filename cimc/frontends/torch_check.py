@@ -44,9 +44,9 @@ def check_agreement(
     for signal, a, b in zip(network.outputs, got, map(_array, expected), strict=True):
         if a.shape != b.shape:
             raise _disagree(f"output {signal.name!r} has shape {a.shape}, not {b.shape}")
-        error = _relative(a, b)
-        if not error <= TOLERANCE:
-            raise _disagree(f"output {signal.name!r} differs by {error:.2g} of its largest value")
+        worst = _relative(a, b)
+        if not worst <= TOLERANCE:
+            raise _disagree(f"output {signal.name!r} differs by {worst:.2g} of its largest value")
 
 
 def _tensors(values: Any) -> list[Tensor]:

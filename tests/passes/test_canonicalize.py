@@ -122,6 +122,22 @@ def test_a_weight_behind_transpose_and_reshape_becomes_a_constant():
     np.testing.assert_allclose(evaluate(after)[0], evaluate(net)[0], rtol=1e-6)
 
 
+def test_a_weight_prepared_anew_at_every_step_stays_one():
+    r = rng()
+    w = r.standard_normal((4, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("Transpose", ["w"], ["w1"]),
+        helper.make_node("MatMul", ["x", "w1"], ["h"]),
+        helper.make_node("Transpose", ["w"], ["w2"]),
+        helper.make_node("MatMul", ["h", "w2"], ["y"]),
+    ]
+    net = network(nodes, {"x": ["n", 4]}, {"y": ["n", 4]}, {"w": w})
+    after = Canonicalize().run(net, context())
+    read = {n.target for n in after.graph.graph.nodes if n.op == "get_attr"}
+    assert len(read) == 1
+    np.testing.assert_allclose(evaluate(after)[0], evaluate(net)[0], rtol=1e-5)
+
+
 def test_a_fixed_batch_of_one_is_freed_and_gives_the_same():
     r = rng()
     nodes = [
