@@ -54,13 +54,18 @@ class Read:
         drive = self.driver.drive(x)
         scale = _product_of_numbers(drive.unit, self.gain)
         step = 1.0 if scale is None else scale
+        # A convolution wants its channels dense, a matrix product takes slices as they are.
+        slices = self.geometry.kind != "conv"
+        driven = self.driver.codes(x, drive, self.workspace) if slices else x
         total: Tensor | None = None
         for number, (tile, sensor) in enumerate(zip(self.tiles, self.sensors, strict=True)):
-            part = tile.select(x)
-            codes = self.driver.codes(part, drive, self.workspace)
+            codes = part = tile.select(driven)
+            if not slices:
+                codes = self.driver.codes(part, drive, self.workspace)
             current = tile.product(codes)
             if self.fluctuation is not None:
-                self.fluctuation.add(current, codes, number, overwrite=codes is not part)
+                ours = codes is not part or driven is not x
+                self.fluctuation.add(current, codes, number, overwrite=ours)
             if sensor.bits is not None:
                 adc_codes(current, sensor.inv_lsb, sensor.bits)
             if total is not None:
