@@ -26,7 +26,7 @@ from cimc.ops.table import OPERATORS
 
 _NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 #: Weights decoded in one go [-].
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 15
 Rule = Callable[[Network], Iterator[str]]
 
 
