@@ -38,7 +38,11 @@ def given(view: NodeView, spec: Operator, *skip: str) -> dict[str, Any]:
         if name not in known:
             raise Declined(f"attribute {name!r}")
         value = view.attribute(name)
-        attributes[name] = bool(value) if isinstance(known[name], bool) else value
+        if isinstance(known[name], bool):
+            if value not in (0, 1):
+                raise view.error("CIMC-M13", f"attribute {name!r} must be 0 or 1 (got {value})")
+            value = bool(value)
+        attributes[name] = value
     return attributes
 
 

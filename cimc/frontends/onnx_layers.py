@@ -106,6 +106,8 @@ def _require_clear_same(view: NodeView, kernel: Sequence[int | None] | None) -> 
         return
     strides = view.ints("strides") or []
     dilations = view.ints("dilations") or [1] * len(strides)
+    if min(strides, default=1) < 1 or len(dilations) != len(strides):
+        raise view.error("CIMC-M13", f"strides {strides} and dilations {dilations}")
     shape = view.shape(0)
     for axis, (stride, dilation) in enumerate(zip(strides, dilations, strict=True)):
         size = kernel[axis] if kernel is not None and axis < len(kernel) else None

@@ -113,7 +113,11 @@ def _like(view: NodeView, x: Node, value: float, name: str) -> Node:
 
 def cast(view: NodeView) -> Result:
     """Cast; saturate and round_mode only concern 8-bit floats, which are opaque."""
-    to = ir.DataType(view.attribute("to"))
+    code = view.attribute("to")
+    try:
+        to = ir.DataType(code)
+    except ValueError as error:
+        raise view.error("CIMC-M13", f"attribute 'to' is no element type (got {code})") from error
     if to not in NATIVE:
         raise Declined(f"casts to {dtype_name(to)}")
     if "complex" in dtype_name(to) or "complex" in (view.dtype(0) or ""):

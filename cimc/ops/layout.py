@@ -51,6 +51,8 @@ def reshape(x: Tensor, shape: Tensor, *, allowzero: bool = False) -> Tensor:
 def flatten(x: Tensor, *, axis: int = 1) -> Tensor:
     """Return x as a matrix: the axes before ``axis`` become rows, the others columns."""
     split = axis + x.ndim if axis < 0 else axis
+    if not 0 <= split <= x.ndim:
+        raise ModelError("CIMC-M19", f"axis {axis} of a tensor with {x.ndim} axes")
     return x.reshape(math.prod(x.shape[:split]), math.prod(x.shape[split:]))
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from cimc.errors import ModelError
 from cimc.ops.operator import Operator
 from cimc.ops.reduction import normalize
 
@@ -125,6 +126,10 @@ def group_normalization(
         epsilon: Added to the variance.
     """
     channels = x.shape[1]
+    if num_groups < 1 or channels % num_groups or scale.shape[0] not in (channels, num_groups):
+        raise ModelError(
+            "CIMC-M19", f"{channels} channels, {num_groups} groups, {scale.shape[0]} scales"
+        )
     grouped = x.reshape(x.shape[0], num_groups, -1)
     y = _standardized(grouped, (2,), epsilon)[0].to(x.dtype).reshape(x.shape)
     shape = (-1, *[1] * (x.ndim - 2))
@@ -159,6 +164,8 @@ def lrn(
         beta: Exponent.
         bias: Offset.
     """
+    if size < 1:
+        raise ModelError("CIMC-M19", f"a sum over {size} channels")
     before, after = (size - 1) // 2, size // 2
     around = F.pad(x.square(), (0, 0) * (x.ndim - 2) + (before, after))
     total = sum(around[:, k : k + x.shape[1]] for k in range(size))

@@ -12,7 +12,7 @@ from cimc.errors import ModelError
 from cimc.frontends import import_onnx
 from tests.frontends.single_node import Array, agrees, model, opaque
 
-SETTINGS = settings(max_examples=25, deadline=None, derandomize=True)
+SETTINGS = settings(max_examples=15, deadline=None, derandomize=True)
 AUTO_PAD = st.sampled_from(["NOTSET", "NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"])
 
 

@@ -126,6 +126,20 @@ def cycle() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
 
 
+def flag_of_two() -> onnx.ModelProto:
+    return model("ReduceSum", [X], 13, keepdims=2)
+
+
+def no_such_type() -> onnx.ModelProto:
+    made = model("Cast", [X], 13, to=1)
+    made.graph.node[0].attribute[0].i = -3
+    return made
+
+
+def no_step() -> onnx.ModelProto:
+    return conv(auto_pad="SAME_UPPER", strides=[1, 0])
+
+
 def nan_weight() -> onnx.ModelProto:
     weight = W.copy()
     weight[0, 0, 0, 0] = np.nan
@@ -167,6 +181,9 @@ def switched_dropout() -> onnx.ModelProto:
         (undefined, "CIMC-M06", ["'nowhere'", "the_Conv"]),
         (undefined_output, "CIMC-M06", ["'nowhere'", "graph outputs"]),
         (cycle, "CIMC-M05", ["cycle", "Add#0"]),
+        (flag_of_two, "CIMC-M13", ["keepdims", "0 or 1"]),
+        (no_such_type, "CIMC-M13", ["'to'", "-3"]),
+        (no_step, "CIMC-M13", ["[1, 0]"]),
         (nan_weight, "CIMC-M11", ["'x1'", "2 values", "the_Conv"]),
         (batch_statistics, "CIMC-M09", ["training mode", "model.eval()", "the_BatchNorm"]),
         (old_batch_statistics, "CIMC-M09", ["training mode"]),

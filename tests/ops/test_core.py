@@ -61,6 +61,14 @@ W = torch.ones(3, 2, 3, 3)
         (lambda: reduction.reduce_sum(X, i(1, -2)), "axes [1, -2]"),
         (lambda: reduction.reduce_mean(i()), "mean of no integers"),
         (lambda: arithmetic.sum(), "at least one"),
+        (lambda: layout.flatten(X, axis=4), "axis 4"),
+        (
+            lambda: normalization.group_normalization(
+                IMAGE, torch.ones(2), torch.ones(2), num_groups=3
+            ),
+            "2 channels, 3 groups",
+        ),
+        (lambda: normalization.lrn(IMAGE, size=0), "0 channels"),
         (lambda: convolution.conv(IMAGE, W[:, :1]), "do not fit"),
         (lambda: convolution.conv(IMAGE, W, group=2), "do not fit"),
         (lambda: convolution.conv(IMAGE, W, pads=[1, 1]), "pads must be 4 integers"),
