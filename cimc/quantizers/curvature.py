@@ -98,5 +98,8 @@ class Curvature:
             if self.centered:
                 part = mean[:, rows]
                 h = h - part[:, :, None] * part[:, None, :]
+                # An input that hardly varies about a large mean: the difference of two large
+                # float32 sums may fall below zero.
+                h.diagonal(dim1=1, dim2=2).clamp_(min=0)
             found.append((rows, h))
         return found
