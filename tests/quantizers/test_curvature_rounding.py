@@ -8,10 +8,9 @@ from cimc.quantizers.curvature import Curvature
 
 
 def test_no_variance_is_negative() -> None:
-    generator = torch.Generator().manual_seed(0)
+    """Constant inputs have no variance; float32 sums round to either side of zero."""
     curvature = Curvature(1, 64, centered=True)
     for _ in range(4):
-        noise = 1e-4 * torch.randn(1000, 1, 64, generator=generator)
-        curvature.add(100 + noise)
+        curvature.add(torch.linspace(0.1, 7.7, 64).expand(1001, 1, 64))
     ((_, h),) = curvature.blocks()
     assert (h.diagonal(dim1=1, dim2=2) >= 0).all()
