@@ -68,7 +68,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
         )
     from cimc.cli.output import check_output, emit_json, progress_bar
 
-    output = given["output"] or str(Path(Path(given["model"]).name).with_suffix(".cim"))
+    output = given["output"] or f"{Path(given['model']).stem or 'model'}.cim"
     check_output(output)
     from cimc.pipeline import compile_model
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -12,6 +13,9 @@ from cimc.ir.network import Array, Signal
 
 #: Sizes tried for dynamic axes other than the first when inputs are made up.
 _TRIAL_SIZES = (32, 64, 1, 16, 48, 224, 320)
+
+#: Most elements of an input that is made up [-].
+_MOST_ELEMENTS = 2**25
 
 
 def made_up(
@@ -28,7 +32,8 @@ def made_up(
         samples: Size of a dynamic first axis.
 
     Raises:
-        ModelError: CIMC-M53, inputs cannot be made up (a string, a sequence, an unknown rank).
+        ModelError: CIMC-M53, inputs cannot be made up (a string, a sequence, an unknown rank, a
+            size beyond all bounds).
     """
     first = {s.shape[0] for s in inputs if s.shape} - {""}
     sizes = {axis: samples for axis in first if isinstance(axis, str)}
@@ -55,6 +60,13 @@ def _made_up(
         d if isinstance(d, int) else (samples if axis == 0 else sizes.get(d, size))
         for axis, d in enumerate(signal.shape)
     ]
+    if math.prod(shape) > _MOST_ELEMENTS:
+        raise ModelError(
+            "CIMC-M53",
+            f"inputs of shape {shape} are too large to be made up",
+            where=f"input '{signal.name}'",
+            hint="giving sample inputs with --data",
+        )
     draw = np.random.default_rng([seed, zlib.crc32(signal.name.encode())])
     if signal.dtype == "bool":
         return draw.integers(0, 2, shape).astype(np.bool_)

@@ -21,6 +21,7 @@ from cimc.pipeline.runner import Runner, check_order
 from cimc.pipeline.summary import summarize
 from cimc.program import write
 from cimc.program.model import Calibration, DeviceProgram, Golden
+from cimc.program.replace import check_replaceable
 from cimc.targets import Target, load_target
 from cimc.verification.batches import subset
 from cimc.verification.data import Data
@@ -30,8 +31,8 @@ from cimc.version import __version__
 KEPT_SAMPLES = 128
 
 #: How far a program run exactly may be from the network it was made of, relative.  A weight is a
-#: difference of conductances that are float32 and share an offset, so a small weight beside a large
-#: one has lost some bits, and a deep network amplifies that.
+#: difference of conductances that are float32 and share an offset, so a small weight beside a
+#: large one has lost some bits, and a deep network amplifies that.
 CELL_TOLERANCE = 1e-3
 
 
@@ -96,6 +97,8 @@ def compile_model(
         analog=tuple(analog),
         seed=seed,
     )
+    if output is not None:
+        check_replaceable(Path(output))  # not after hours of work
     device = target if isinstance(target, Target) else load_target(target)
     passes = options.passes(device)
     check_order(passes)
@@ -108,8 +111,8 @@ def compile_model(
     )
     calibration = samples.calibration(data, network)
     context = PassContext(device, calibration, options.seed, progress=progress)
-    trial = samples.trial_inputs(network, calibration, options.seed)
-    network, import_error = _checked_import(network, trial)
+    trial, why = samples.trial_inputs(network, calibration, options.seed)
+    network, import_error = _checked_import(network, trial, why)
     runner = Runner(context, trial, dump_passes, check)
     final = runner.run(passes, network)
     provenance = _provenance(final, device, passes, options)
@@ -133,12 +136,14 @@ def compile_model(
     return CompileResult(program, report)
 
 
-def _checked_import(network: Network, trial: samples.Trial | None) -> tuple[Network, float | None]:
+def _checked_import(
+    network: Network, trial: samples.Trial | None, why: str
+) -> tuple[Network, float | None]:
     """Compare the imported network with onnxruntime; warn where no inputs are there to try."""
     if trial is None:
         message = (
             "the import was not checked against onnxruntime and there are no golden vectors: "
-            "no inputs could be made up; give --data"
+            f"no inputs could be made up; give --data{f' ({why})' if why else ''}"
         )
         return network.warn(message), None
     agreement = compare(trial.imported, trial.expected)

@@ -11,6 +11,7 @@ from cimc.errors import UsageError
 from cimc.passbase import Pass
 from cimc.passes import PASSES, load
 from cimc.targets import Target, yaml_reader
+from cimc.targets.problems import Marks, Problem, dotted
 
 QUANTIZERS = ("lloyd", "uniform")
 
@@ -56,8 +57,9 @@ class Options:
                 raise _bad(f"unknown option {key!r} in the recipe", f"one of {sorted(known)}")
         if "bits" in values:
             bits = values.pop("bits")
-            if not isinstance(bits, int) or "levels" in values:
-                raise _bad("a recipe gives levels or bits, once, as a number", "levels: 8")
+            whole = isinstance(bits, int) and not isinstance(bits, bool)
+            if not whole or not 1 <= bits <= 8 or "levels" in values:
+                raise _bad("a recipe gives levels or bits, once, bits from 1 to 8", "levels: 8")
             values["levels"] = 2**bits
         values.update({k: v for k, v in given.items() if v is not None and v != ()})
         for key in ("digital", "analog"):
@@ -76,8 +78,17 @@ class Options:
             or not 2 <= self.levels <= 256
         ):
             raise _bad(f"levels must be a whole number from 2 to 256 (got {self.levels!r})", "8")
+        if self.per_column is not None and not isinstance(self.per_column, bool):
+            raise _bad(f"per_column must be true or false (got {self.per_column!r})", "true")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise _bad(f"the seed must be a whole number, 0 or more (got {self.seed!r})", "0")
+        if not isinstance(self.options, Mapping) or not all(
+            isinstance(v, Mapping) for v in self.options.values()
+        ):
+            raise _bad(
+                "options must be a mapping of passes to their options",
+                "options: {quantize: {samples: 256}}",
+            )
 
     def _per_column(self, target: Target) -> bool:
         if self.per_column is not None:
@@ -110,11 +121,23 @@ class Options:
 
 def _make(name: str, values: Mapping[str, Any]) -> Pass:
     cls = load(name)
-    known = {f.name for f in fields(cls)}
-    for key in values:
+    known = {f.name: f for f in fields(cls)}
+    for key, value in values.items():
         if key not in known:
             raise _bad(f"pass '{name}' has no option {key!r}", f"one of {sorted(known)}")
+        _check_kind(name, key, value, known[key].default)
     return cls(**values)
+
+
+def _check_kind(name: str, key: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the option's default, and counts below 1."""
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise _bad(f"{name}.{key} must be true or false (got {value!r})", str(default).lower())
+    elif isinstance(default, int) and (
+        isinstance(value, bool) or not isinstance(value, int) or value < 1
+    ):
+        raise _bad(f"{name}.{key} must be a whole number from 1 (got {value!r})", str(default))
 
 
 def _patterns(key: str, value: Any) -> tuple[str, ...]:
@@ -132,15 +155,22 @@ def _read(path: Path) -> dict[str, Any]:
         UsageError: CIMC-U42, the file cannot be read or is not a mapping in plain YAML.
     """
     try:
-        value, _, problems = yaml_reader.read(path.read_bytes())
+        value, marks, problems = yaml_reader.read(path.read_bytes())
     except OSError as e:
         raise UsageError(
             "CIMC-U42", f"cannot read the recipe: {e.strerror}", where=str(path)
         ) from e
     if problems or not isinstance(value, dict):
-        detail = str(problems[0]) if problems else "not a mapping of options"
+        detail = _said(problems[0], marks) if problems else "not a mapping of options"
         raise UsageError("CIMC-U42", f"the recipe cannot be used: {detail}", where=str(path))
     return value
+
+
+def _said(problem: Problem, marks: Marks) -> str:
+    """Return what is wrong with a file, and in which line."""
+    path = dotted(problem.path)
+    line, _ = marks.find(problem)
+    return f"line {line}: {path + ' ' if path else ''}{problem.message}"
 
 
 def _bad(message: str, hint: str) -> UsageError:

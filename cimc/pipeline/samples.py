@@ -47,8 +47,8 @@ def calibration(data: Mapping[str, Array] | str | Path | None, network: Network)
     return check_data(arrays, network.inputs)
 
 
-def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None:
-    """Return inputs that the original model runs on; None when none can be made up.
+def trial_inputs(network: Network, data: Data | None, seed: int) -> tuple[Trial | None, str]:
+    """Return inputs that the original model runs on, or None and why none can be made up.
 
     Raises:
         InternalError: CIMC-I08, onnxruntime runs the model on inputs on which the imported
@@ -60,15 +60,16 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
         first = split(few, network.inputs, batched=True, batch=count)[0]
         expected = network.source.oracle(first)
         network.source.release()  # a large model is not held twice
-        return Trial(first, expected, run_graph(network, first))
-    failure = ""
+        return Trial(first, expected, run_graph(network, first)), ""
+    failure = why = ""
     for number in trials():
         try:
             made = made_up(network.inputs, seed=seed, trial=number, samples=TRIAL_SAMPLES)
             if _trial_samples(made) == 1:
                 made = made_up(network.inputs, seed=seed, trial=number, samples=1)
             expected = network.source.oracle(made)
-        except CimcError:
+        except CimcError as e:
+            why = why or e.message
             continue
         if any(isinstance(v, np.ndarray) and not v.size for v in expected.values()):
             continue  # too small for what is inside; nothing could be compared
@@ -80,14 +81,14 @@ def trial_inputs(network: Network, data: Data | None, seed: int) -> Trial | None
         except (CimcError, RuntimeError, ValueError, IndexError, TypeError) as e:
             failure = str(e).splitlines()[0]
             continue
-        return Trial(made, expected, imported)
+        return Trial(made, expected, imported), ""
     if failure:
         raise InternalError(
             "CIMC-I08",
             f"onnxruntime runs the model, the imported network fails: {failure}",
             hint="giving real inputs with --data; if that fails too, reporting the model",
         )
-    return None
+    return None, why
 
 
 def _trial_samples(inputs: Mapping[str, Array]) -> int:

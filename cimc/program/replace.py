@@ -30,7 +30,7 @@ def replaced_directory(path: Path) -> Iterator[Path]:
     """
     path = Path(os.path.abspath(path))
     try:
-        _check_replaceable(path)
+        check_replaceable(path)
         _recover(path)
         temporary = _sibling(path, "partial")
         temporary.mkdir()
@@ -48,7 +48,12 @@ def replaced_directory(path: Path) -> Iterator[Path]:
         ) from error
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
+    """Refuse a place that a program must not take.
+
+    Raises:
+        ProgramError: ``CIMC-P25``, something else is there.
+    """
     if not os.path.lexists(path):
         return
     if path.is_symlink() or not path.is_dir():

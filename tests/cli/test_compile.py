@@ -128,3 +128,13 @@ def test_a_failure_keeps_the_old_program(call: Call, files: Files, tmp_path: Pat
     bad.write_bytes(b"junk")
     assert call("compile", bad, "--target", "rram", "-o", out).code == 3
     assert {p.name: p.read_bytes() for p in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("model", "output"), [("/", "model.cim"), ("", "model.cim"), ("a/b.c.onnx", "b.c.cim")]
+)
+def test_the_program_is_named_after_the_model(
+    call: Call, given: dict[str, Any], model: str, output: str
+) -> None:
+    assert call("compile", model, "--target", "rram").code == 5
+    assert given["output"] == output

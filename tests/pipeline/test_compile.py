@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 import cimc
-from cimc.errors import FitError, InternalError, ModelError, UsageError
+from cimc.errors import FitError, InternalError, ModelError, ProgramError, UsageError
 from cimc.ops import activation
 from cimc.pipeline import compile_model
 from cimc.pipeline.agreement import compare
@@ -177,3 +177,22 @@ def test_agreement_sees_nan_shapes_and_discrete_results():
     assert compare({**good, "y": good["y"][:2]}, good).relative == np.inf
     near = {"y": np.array([1.0, np.nan, 2.02]), "i": good["i"]}
     assert compare(near, good).relative == pytest.approx(0.01)
+
+
+def test_what_cannot_be_replaced_is_refused_before_the_work(digits_like, tmp_path, monkeypatch):
+    monkeypatch.setattr("cimc.pipeline.compile.import_model", None)
+    taken = tmp_path / "notes"
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("years")
+    with pytest.raises(ProgramError, match="CIMC-P25"):
+        compile_model(digits_like, target="rram", output=taken)
+
+
+def test_a_model_nothing_runs_on_says_why(tmp_path):
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    weights = {"w": np.ones((4, 3), np.float32)}
+    network = model(nodes, {"x": [2, 3]}, {"y": [2, 3]}, weights)
+    (warning,) = compile_model(network, target="rram").report.warnings
+    assert "not checked against onnxruntime" in warning
+    assert "CIMC-M16" not in warning
+    assert "onnxruntime, the float reference, refuses" in warning
