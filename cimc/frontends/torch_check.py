@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from cimc.errors import ModelError
+from cimc.frontends.torch_quiet import quiet
 from cimc.ir.network import Network
 
 #: Largest difference between the export and the module, relative to the largest output.
@@ -25,8 +26,8 @@ def check_agreement(
     Raises:
         ModelError: ``CIMC-M43``: they differ; ``CIMC-M46``: onnxruntime cannot run the export.
     """
-    module = source.module() if isinstance(source, ExportedProgram) else source
-    with torch.no_grad():
+    with torch.no_grad(), quiet():
+        module = source.module() if isinstance(source, ExportedProgram) else source
         expected = _tensors(module(*arguments))
     feeds = dict(
         zip((s.name for s in network.inputs), map(_array, _tensors(arguments)), strict=False)

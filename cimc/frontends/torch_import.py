@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from cimc.errors import ModelError
 from cimc.frontends.onnx_import import import_onnx
 from cimc.frontends.torch_check import check_agreement
+from cimc.frontends.torch_quiet import quiet
 from cimc.ir.network import Network
 
 #: What can be imported from torch: a module (a ``GraphModule`` is one) or an exported program.
@@ -58,9 +57,7 @@ def import_torch(
     arguments = _arguments(source, example_inputs)
     if isinstance(source, nn.Module):
         _refuse_training(source)
-        source = copy.deepcopy(source)
-        for parameter in source.parameters():
-            parameter.requires_grad_(False)
+        source = _copied(source)
     model = _export(source, arguments, dynamic_shapes)
     network = import_onnx(model, kind="torch")
     check_agreement(network, source, arguments)
@@ -86,7 +83,7 @@ def load_pt2(path: Path, *, trust_input: bool) -> Network:
             hint="--trust-input if you know where the file comes from, or exporting to ONNX",
         )
     try:
-        with _quiet():
+        with quiet():
             program = torch.export.load(path)
     except Exception as error:
         raise ModelError(
@@ -122,9 +119,8 @@ def _arguments(source: TorchSource, given: Any) -> tuple[Any, ...]:
 
 def _refuse_training(module: nn.Module) -> None:
     """Refuse a module of which a part is in training mode."""
-    for name, part in module.named_modules():
-        # A GraphModule's containers keep a flag nobody reads; layers are what behaves differently.
-        if part.training and (name == "" or not _is_container(part)):
+    for name, part in _parts(module):
+        if part.training:
             what = f"module {name!r} ({type(part).__name__})" if name else "the module"
             raise ModelError(
                 "CIMC-M41",
@@ -133,14 +129,44 @@ def _refuse_training(module: nn.Module) -> None:
             )
 
 
-def _is_container(module: nn.Module) -> bool:
-    return any(True for _ in module.children()) or type(module) is nn.Module
+def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield the modules whose mode matters, by name.
+
+    Of a graph module that is those it calls: the mode of its own operations is part of the graph
+    (an active dropout is refused when its node is imported), and the flag of ``program.module()``
+    of an exported program says nothing.
+    """
+    if not isinstance(module, GraphModule):
+        yield from module.named_modules()
+        return
+    for node in module.graph.nodes:
+        if node.op == "call_module":
+            called = module.get_submodule(str(node.target))
+            for name, part in called.named_modules(prefix=str(node.target)):
+                # Guards of an exported program check inputs; they have no mode either.
+                if not name.startswith("_guards"):
+                    yield name, part
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a module without gradients."""
+    try:
+        with quiet():
+            copied = copy.deepcopy(module)
+    except Exception as error:
+        raise ModelError(
+            "CIMC-M42",
+            f"the module cannot be copied: {_first_line(error)}",
+            where=type(module).__name__,
+            hint="tensors that are results of computations out of its attributes",
+        ) from error
+    return copied.requires_grad_(False)
 
 
 def _export(source: TorchSource, arguments: tuple[Any, ...], dynamic_shapes: Any) -> Any:
     """Return the ``onnx_ir.Model`` torch exports."""
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             exported = torch.onnx.export(
                 source,
                 () if isinstance(source, ExportedProgram) else arguments,
@@ -160,20 +186,6 @@ def _export(source: TorchSource, arguments: tuple[Any, ...], dynamic_shapes: Any
     if exported is None:
         raise ModelError("CIMC-M42", "torch exported nothing", where=type(source).__name__)
     return exported.model
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's warnings and log lines to itself."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _first_line(error: BaseException) -> str:

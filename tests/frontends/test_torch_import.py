@@ -53,6 +53,15 @@ class TwoInputs(nn.Module):
         return a + b, a * b
 
 
+class Uncopyable(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.held = torch.ones(2, requires_grad=True) * 2
+
+    def forward(self, x):
+        return x + self.held
+
+
 class Swapped(nn.Module):
     def forward(self, a, b):
         return a * b, a + b
@@ -147,6 +156,26 @@ def test_exported_program_with_its_own_inputs_and_dynamic_shapes(convolutional):
     agree(network, convolutional, torch.randn(3, 1, 6, 6))
 
 
+def test_the_module_of_an_exported_program(convolutional):
+    """Its training flag is set whatever the mode it was exported in, and it has no eval()."""
+    x = torch.randn(2, 1, 6, 6)
+    module = torch.export.export(convolutional, (x,)).module()
+    assert module.training
+    agree(import_torch(module, x), convolutional, torch.randn(2, 1, 6, 6))
+
+
+def test_a_traced_graph_with_a_layer_in_training_mode(convolutional):
+    traced = torch.fx.symbolic_trace(copy.deepcopy(convolutional))
+    traced.features.get_submodule("1").train()
+    assert "features.1" in refused("CIMC-M41", traced, torch.randn(1, 1, 6, 6)).message
+
+
+def test_an_exported_active_dropout():
+    layers = nn.Sequential(nn.Linear(3, 3), nn.Dropout())
+    program = torch.export.export(layers.train(), (torch.ones(2, 3),))
+    refused("CIMC-M10", program)
+
+
 def test_several_inputs_and_outputs():
     a, b = torch.randn(2, 3), torch.randn(2, 3)
     network = import_torch(TwoInputs().eval(), (a, b))
@@ -233,6 +262,10 @@ def test_a_module_onnxruntime_cannot_run():
 class Nested(nn.Module):
     def forward(self, x, pair):
         return {"sum": x + pair[0], "difference": x - pair[1]}
+
+
+def test_a_module_that_cannot_be_copied():
+    refused("CIMC-M42", Uncopyable().eval(), torch.ones(2))
 
 
 def test_nested_inputs_and_outputs():
