@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Final
 
@@ -60,15 +59,13 @@ def col2im(
 
 
 def _flat(ranges: list[range], shape: list[int]) -> Tensor:
-    """Return the row-major indices of all combinations of coordinates."""
-    strides = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
-    return torch.tensor(
-        [
-            sum(i * s for i, s in zip(point, strides, strict=True))
-            for point in itertools.product(*ranges)
-        ],
-        dtype=torch.int64,
-    )
+    """Return the row-major indices of all combinations of coordinates, int64 ``(count,)``."""
+    flat = torch.zeros(1, dtype=torch.int64)
+    for axis, places in enumerate(ranges):
+        stride = math.prod(shape[axis + 1 :])
+        along = torch.arange(places.start, places.stop, places.step) * stride
+        flat = (flat[:, None] + along).reshape(-1)
+    return flat
 
 
 def max_unpool(

@@ -145,15 +145,19 @@ def mel_weight_matrix(
     )
     mel = torch.arange(bins + 2, dtype=torch.float64) * ((high - low) / (bins + 2)) + low
     hertz = 700 * (10 ** (mel / 2595) - 1)
-    edges = torch.floor((length + 1) * hertz / float(sample_rate)).to(torch.int64).tolist()
-    y = torch.zeros(length // 2 + 1, bins, dtype=torch.float64)
-    for i, (left, centre, right) in enumerate(zip(edges, edges[1:], edges[2:], strict=False)):
-        if left == centre:
-            y[centre, i] = 1
-        else:
-            y[left : centre + 1, i] = torch.arange(centre - left + 1) / (centre - left)
-        if right > centre:
-            y[centre:right, i] = torch.arange(right - centre, 0, -1) / (right - centre)
+    edges = torch.floor((length + 1) * hertz / float(sample_rate))
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    if bins and int(right.max()) > length // 2 + 1:
+        raise ModelError(
+            "CIMC-M38",
+            f"the upper edge {float(upper_edge_hertz):g} Hz is above half the sample rate",
+            where="MelWeightMatrix",
+        )
+    k = torch.arange(length // 2 + 1, dtype=torch.float64)[:, None]
+    rising = torch.where(centre > left, (k - left) / (centre - left).clamp(min=1), 1.0)
+    falling = (right - k) / (right - centre).clamp(min=1)
+    y = torch.where((k >= left) & (k <= centre), rising, 0.0)
+    y = torch.where((k >= centre) & (k < right), falling, y)
     return y.to(num_mel_bins.device, DTYPES[output_datatype])
 
 

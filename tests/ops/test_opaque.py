@@ -299,6 +299,42 @@ def test_giant_outputs(operator):
     refused(proto, *values, code="CIMC-M34", mebibytes=512)
 
 
+def growing(operator, kind, value, **attributes):
+    """A loop that makes its value larger for ever."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["c"], ["c2"]),
+            helper.make_node(operator, ["a", "a"], ["a2"], **attributes),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a", kind, None),
+        ],
+        [
+            helper.make_tensor_value_info("c2", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("a2", kind, None),
+        ],
+    )
+    loop = helper.make_node("Loop", ["", "go", "a"], ["y"], body=body)
+    return model([loop], {"go": TensorProto.BOOL, "a": kind}, ["y"]), torch.tensor(True), value
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("Concat", TensorProto.FLOAT, torch.zeros(1), {"axis": 0}),
+        ("StringConcat", TensorProto.STRING, np.array(["ab"], object), {}),
+    ],
+    ids=["tensor", "string"],
+)
+def test_a_loop_whose_value_grows(case):
+    operator, kind, value, attributes = case
+    proto, *values = growing(operator, kind, value, **attributes)
+    refused(proto, *values, code="CIMC-M34", mebibytes=256, seconds=20)
+
+
 def test_limits_hold_only_inside_the_block():
     proto = model(
         [helper.make_node("ConstantOfShape", ["s"], ["y"])], {"s": TensorProto.INT64}, ["y"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cimc.errors import ModelError
-from cimc.ops.signal import dft
+from cimc.ops.signal import dft, mel_weight_matrix
 from tests.ops.differential import agree
 
 DRAW = np.random.default_rng(0)
@@ -76,3 +76,9 @@ def test_windows(name, periodic):
 def test_mel():
     numbers = {"m": np.array(8), "n": np.array(64), "r": np.array(16000)}
     agree("MelWeightMatrix", {**numbers, "l": np.float32(20), "h": np.float32(7000)})
+
+
+def test_mel_above_half_the_sample_rate():
+    numbers = [torch.tensor(n) for n in (8, 64, 16000, 20.0, 12000.0)]
+    with pytest.raises(ModelError, match="12000 Hz"):
+        mel_weight_matrix(*numbers)
