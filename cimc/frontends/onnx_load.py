@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx_ir import external_data
 
 from cimc.errors import ModelError, UsageError
+from cimc.frontends.onnx_branches import take_known_branches
 from cimc.frontends.onnx_expand import expand_functions
 from cimc.frontends.onnx_oracle import Oracle
 from cimc.frontends.onnx_shapes import fixed_shapes, fold_shapes
@@ -159,6 +160,7 @@ def _deserialize(proto: onnx.ModelProto) -> ir.Model:
         names = ", ".join(sorted(function.name for function in model.functions.values()))
         raise ModelError("CIMC-M18", f"local functions cannot be inlined: {names}")
     fold_shapes(model, sizes)
+    take_known_branches(model)
     return model
 
 
