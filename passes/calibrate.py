@@ -35,7 +35,7 @@ class Calibrate(Pass):
         vectors: Input vectors sampled a use for the second moments [-].
 
     Raises:
-        ModelError: CIMC-M54, the network computes NaN or infinity on the data.
+        ModelError: CIMC-M54, the network computes NaN or infinity on the data, or values near it.
     """
 
     name: ClassVar[str] = "calibrate"
@@ -108,16 +108,19 @@ class _Accumulator:
             return
         low, high = (float(v) for v in torch.aminmax(x.float()))
         if not np.isfinite(low) or not np.isfinite(high):
-            raise ModelError(
-                "CIMC-M54",
-                f"the input of crossbar layer '{self.layer.name}' is NaN or infinite",
-                where=f"node {node.meta.get('source', node.name)}",
-                hint="checking the calibration data and the range the model expects",
-            )
+            raise self._refused(node, "NaN or infinite")
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._count(x.abs().float())
         self._moments(node, operands, value, vectors, seed)
         self._output(node, value, self.layer.geometry)
+
+    def _refused(self, node: Node, what: str) -> ModelError:
+        return ModelError(
+            "CIMC-M54",
+            f"the input of crossbar layer '{self.layer.name}' is {what}",
+            where=f"node {node.meta.get('source', node.name)}",
+            hint="checking the calibration data and the range the model expects",
+        )
 
     def _count(self, magnitude: Tensor) -> None:
         top = float(magnitude.max())
@@ -137,6 +140,8 @@ class _Accumulator:
     ) -> None:
         x = input_vectors(node, self.operand, operands, value, self.layer.geometry, vectors, seed)
         power = x.float().square().sum(0)
+        if not bool(torch.isfinite(power).all()):
+            raise self._refused(node, f"so large ({self.high:.1e}) that its square overflows")
         self.power = power if self.power is None else self.power + power
         self.vectors += len(x)
 

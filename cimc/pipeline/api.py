@@ -14,6 +14,7 @@ from cimc.program.model import DeviceProgram
 from cimc.targets import Target
 from cimc.verification import VerifyReport, load_data
 from cimc.verification import verify as verify_program
+from cimc.verification.data import check_data
 from cimc.verification.reference import Reference
 
 __all__ = ["compile", "load", "run", "verify"]
@@ -44,7 +45,7 @@ def load(path: str | Path) -> DeviceProgram:
 
 def run(
     program: DeviceProgram | str | Path,
-    inputs: Mapping[str, Array],
+    inputs: Mapping[str, Array] | str | Path,
     *,
     mode: Literal["ideal", "noise-free", "chip"] = "chip",
     seed: int = 0,
@@ -55,7 +56,7 @@ def run(
 
     Args:
         program: The program, or its path.
-        inputs: One array an input, by name.
+        inputs: One array an input, by name; or the path of an ``.npz``.
         mode: ``ideal``: cells exactly at their targets, exact arithmetic; ``noise-free``: with
             converters; ``chip``: everything.
         seed: The chip.
@@ -66,6 +67,8 @@ def run(
         One array an output, by name.
     """
     loaded = program if isinstance(program, DeviceProgram) else load(program)
+    if isinstance(inputs, str | Path):
+        inputs = check_data(load_data(inputs), loaded.inputs).inputs
     executor = Executor(loaded, mode=mode, seed=seed, device=device, batch=batch)
     return dict(executor.run(inputs).outputs)
 

@@ -15,6 +15,7 @@ from cimc.program.model import DeviceProgram
 from cimc.verification.batches import Feed
 from cimc.verification.metrics import (
     Classes,
+    class_axis,
     decibel,
     decisions,
     powers,
@@ -136,8 +137,24 @@ def make_baseline(
         )
     fitted = labels.reshape(chosen.shape) if labels.size == chosen.size else labels
     right = share_equal(chosen, fitted)
+    _require_classes(fitted, usable[primary])
     skipped = tuple(n for n in wanted if n not in usable)
     return Baseline(usable, primary, chosen, fitted, right, skipped)
+
+
+def _require_classes(labels: Classes, scores: Array) -> None:
+    """Refuse labels that no decision can equal: counted from 1, or of another task."""
+    axis = class_axis(scores)
+    if axis is None:
+        return
+    wrong = labels[(labels < 0) | (labels >= scores.shape[axis])]
+    if wrong.size:
+        raise ModelError(
+            "CIMC-M77",
+            f"label {wrong[0]} is none of the {scores.shape[axis]} classes of the network",
+            where="array 'labels'",
+            hint=f"class numbers 0 to {scores.shape[axis] - 1}; samples without one left out",
+        )
 
 
 def score(

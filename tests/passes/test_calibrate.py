@@ -56,9 +56,12 @@ def test_without_data_nothing_is_claimed():
     assert all(u.statistics is None for x in after.layers.values() for u in x.uses)
 
 
-def test_a_network_that_computes_nan_is_refused():
+@pytest.mark.parametrize(
+    ("value", "what"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (1e20, "square")]
+)
+def test_a_network_that_computes_nan_is_refused(value, what):
     net = lowered(conv_net(), "partition")
-    x = np.full((2, 3, 8, 8), 3e38)
-    with pytest.raises(ModelError, match="NaN or infinite") as e:
+    x = np.full((2, 3, 8, 8), value)
+    with pytest.raises(ModelError, match=what) as e:
         Calibrate().run(net, context(data=data_for(net, x)))
     assert e.value.code == "CIMC-M54"

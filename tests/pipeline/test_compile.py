@@ -80,6 +80,13 @@ def test_a_program_read_back_runs_the_same(digits_like, data, tmp_path):
         np.testing.assert_array_equal(one["y"], two["y"])
 
 
+def test_a_data_file_is_run_as_its_arrays_are(digits_like, data, tmp_path):
+    program = cimc.compile(digits_like, target="rram")
+    np.savez(tmp_path / "x.npz", **data, labels=np.zeros(40, np.int64))
+    one, two = cimc.run(program, data), cimc.run(program, tmp_path / "x.npz")
+    np.testing.assert_array_equal(one["y"], two["y"])
+
+
 def test_the_report_says_what_was_made(digits_like, data, tmp_path):
     report = compile_model(
         digits_like, target="rram", data=data, check=True, output=tmp_path / "n.cim"

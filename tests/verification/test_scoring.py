@@ -66,6 +66,14 @@ def test_labels_need_classes_and_the_right_shape() -> None:
         make_baseline({"y": y}, {"y": y}, np.zeros((4, 3), np.int64))
 
 
+@pytest.mark.parametrize("label", [-1, 2, 255])
+def test_a_label_that_is_no_class_is_refused(label: int) -> None:
+    y = np.ones((4, 2), np.float32)
+    with pytest.raises(ModelError, match=f"label {label} is none of the 2 classes") as caught:
+        make_baseline({"y": y}, {"y": y}, np.array([0, 1, label, 0]))
+    assert caught.value.code == "CIMC-M77"
+
+
 def test_outputs_are_weighed_equally_whatever_their_scale() -> None:
     big, small = np.full((4, 1), 1e6, np.float32), np.full((4, 1), 1e-3, np.float32)
     zero = np.zeros((4, 1), np.float32)
