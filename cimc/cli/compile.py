@@ -69,7 +69,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
     from cimc.cli.output import check_output, emit_json, progress_bar
 
     output = given["output"] or f"{Path(given['model']).stem or 'model'}.cim"
-    check_output(output)
+    check_output(output, folder=True)
     from cimc.pipeline import compile_model
 
     with progress_bar() as progress:

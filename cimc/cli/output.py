@@ -50,21 +50,27 @@ def finite(value: Any) -> Any:
     return value
 
 
-def check_output(path: str) -> None:
+def check_output(path: str, *, folder: bool = False) -> None:
     """Refuse a place that cannot be written, before hours of work are done.
+
+    Args:
+        path: Where to write.
+        folder: What is written is a folder, not a file.
 
     Raises:
         UsageError: CIMC-U07.
     """
-    folder = Path(path).absolute().parent
+    place = Path(path).absolute().parent
     why = ""
-    if not folder.is_dir():
+    if not place.is_dir():
         why = "there is no such folder"
-    elif not os.access(folder, os.W_OK):
+    elif not os.access(place, os.W_OK):
         why = "no permission to write there"
+    elif not folder and Path(path).is_dir():
+        place, why = Path(path).absolute(), "it is a folder, not a file"
     if why:
         raise UsageError(
-            "CIMC-U07", f"cannot read or write: {why}", where=str(folder), hint="another -o"
+            "CIMC-U07", f"cannot read or write: {why}", where=str(place), hint="another -o"
         )
 
 

@@ -43,3 +43,9 @@ def test_an_output_that_cannot_be_written(call: Call, files: Files, tmp_path: Pa
     done = call("run", files.program, "--data", files.data, "-o", tmp_path / "no" / "y.npz")
     assert done.code == 2
     assert "CIMC-U07" in done.err
+
+
+def test_a_folder_is_no_place_for_outputs(call: Call, tmp_path: Path) -> None:
+    done = call("run", "no.cim", "--data", "no.npz", "-o", tmp_path)
+    assert done.code == 2
+    assert f"it is a folder, not a file\n  at {tmp_path}\n" in done.err
