@@ -1,0 +1,60 @@
+"""The harness says what it measured; the table of measurements is complete."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+import time
+
+import pytest
+
+from tests.benchmarks import BENCHMARKS
+from tests.benchmarks.harness import Result, child, fastest
+
+
+def test_a_result_is_one_line_with_the_agreed_keys() -> None:
+    result = Result("lloyd", 2.04567, "x", 4.0, {"values": 10, "seconds": 0.123456})
+    assert "\n" not in result.line()
+    assert json.loads(result.line()) == {
+        "name": "lloyd",
+        "value": 2.046,
+        "unit": "x",
+        "bar": 4.0,
+        "passed": True,
+        "config": {"values": 10, "seconds": 0.1235},
+    }
+
+
+@pytest.mark.parametrize(("value", "also"), [(4.1, True), (1.0, False)])
+def test_every_bar_has_to_hold(value: float, also: bool) -> None:
+    assert not Result("lloyd", value, "x", 4.0, {}, also=also).passed
+
+
+def test_the_fastest_of_several_turns_counts() -> None:
+    waits = iter([0.03, 0.001, 0.03])
+    best = fastest({"a": lambda: time.sleep(next(waits)), "b": lambda: None}, 3)
+    assert best["b"] < best["a"] < 0.03
+
+
+def test_a_child_reports_its_own_memory() -> None:
+    allocate = "x = bytearray(300 * 2**20); print(len(x))"
+    large = child([sys.executable, "-c", allocate])
+    small = child([sys.executable, "-c", "print(1)"])
+    assert large.stdout == f"{300 * 2**20}\n"
+    assert 300 < large.peak_rss_mib < 400
+    assert small.peak_rss_mib < 100, "not the largest child so far"
+
+
+def test_a_child_that_fails_is_an_error_with_what_it_said() -> None:
+    with pytest.raises(RuntimeError, match=r"exit 3: .*no such thing"):
+        child([sys.executable, "-c", "import sys; sys.stderr.write('no such thing'); sys.exit(3)"])
+
+
+def test_every_measurement_has_its_module() -> None:
+    for module in BENCHMARKS.values():
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        assert spec.origin is not None
+        with open(spec.origin, encoding="utf-8") as file:
+            assert "\ndef measure() -> Result:" in file.read()
