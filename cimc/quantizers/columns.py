@@ -147,6 +147,9 @@ def _start(values: Doubles, n: Doubles, s: Doubles, levels: int, bins: int) -> I
     # [column, j, i]: bins i..j-1 as one interval; empty ones are allowed and explain nothing.
     count = n[:, :, None] - n[:, None, :]
     exact = (s[:, :, None] - s[:, None, :]) ** 2 / np.where(count > 0, count, 1.0)
+    # float32 ends at 3e38, squares get there; a power of two changes nothing else.
+    _, power = np.frexp(exact.max((1, 2), keepdims=True))
+    exact = np.ldexp(exact, -power)
     exact[count < 0] = -np.inf
     score = exact.astype(np.float32)  # a start: the iterations that follow are exact
     total = np.empty_like(score)

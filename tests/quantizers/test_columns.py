@@ -58,3 +58,11 @@ def test_refusals(weights):
     with pytest.raises(UsageError) as caught:
         lloyd_columns(np.ones((3, 2)), 4, weights=weights)
     assert caught.value.code == "CIMC-U32"
+
+
+@pytest.mark.parametrize("power", [-100, 100])
+def test_levels_scale_with_the_weights(power):
+    matrix = np.random.default_rng(5).standard_normal((300, 4)).astype(np.float32)
+    with np.errstate(over="raise", invalid="raise"):
+        scaled = lloyd_columns(np.ldexp(matrix, power), 8).levels
+    np.testing.assert_array_equal(scaled, np.ldexp(lloyd_columns(matrix, 8).levels, power))
