@@ -8,7 +8,7 @@ from cimc.ir.network import Network
 from cimc.ops.table import OPERATORS
 from cimc.pipeline.report import CompileReport, PassReport, peak_rss_mib
 from cimc.program.model import DeviceProgram, Operation
-from cimc.program.size import cells_used
+from cimc.program.utilization import cell_utilization
 
 
 def summarize(
@@ -45,15 +45,6 @@ def summarize(
         snr_db=snr_db,
         passes=passes,
     )
-
-
-def cell_utilization(program: DeviceProgram) -> float:
-    """Return the share of cells of used arrays that hold weights; 1 for unlimited arrays."""
-    array = program.target["array"]
-    if array["rows"] is None or array["columns"] is None or not program.arrays:
-        return 1.0
-    used = sum(map(cells_used, program.layers.values()))
-    return used / (program.arrays * int(array["rows"]) * int(array["columns"]))
 
 
 def _reads_layer(operation: Operation) -> bool:
