@@ -30,6 +30,8 @@ def main() -> int:
     parser.add_argument("--only", choices=list(BENCHMARKS), help="run this one")
     parser.add_argument("--write", action="store_true", help=f"write docs/results/{TABLE}.md")
     given = parser.parse_args()
+    if given.only and given.write:
+        parser.error("--write needs all of them")
     results = []
     for name in [given.only] if given.only else list(BENCHMARKS):
         result = run(name)
