@@ -81,9 +81,9 @@ def networks(only: str | None, *, write: bool) -> None:
     if write:
         note = (
             "The relative error compares real inputs with onnxruntime, largest over outputs. "
-            "Scores in percent; `rram` with 16 Lloyd levels a column, calibrated on data that is "
-            "not scored (except the digits), no training after; every layer is analog and "
-            "quantized, the first and the last too."
+            "Scores in percent; `rram` with 16 Lloyd levels a column, no training after; every "
+            "layer is analog and quantized, the first and the last too. Digits, faces and speech "
+            "are calibrated on a part of what is scored, for want of more; the others are not."
         )
         command = "python -m tests.end_to_end.tables networks --write"
         write_table("networks", "Networks", command, header, rows, note)

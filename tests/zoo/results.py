@@ -41,7 +41,7 @@ def write_table(
     today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
     made = f"Made by `{command}` on {today} at {commit}, Python {platform.python_version()}, "
     made += f"{os.cpu_count()} cores."
-    lines = [f"# {title}", "", made, *([note] if note else []), ""]
+    lines = [f"# {title}", "", made, "", *([note, ""] if note else [])]
     lines += [table_row(header), table_row(["---"] * len(header)), *map(table_row, rows)]
     FOLDER.mkdir(parents=True, exist_ok=True)
     (FOLDER / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
