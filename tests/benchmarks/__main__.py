@@ -52,7 +52,7 @@ def main() -> int:
         write_table(
             TABLE,
             "Speed and memory",
-            "make bench",
+            "python -m tests.benchmarks --write",
             ("what", "measured", "bar", "passed"),
             rows,
             note=f"torch {version('torch')}, numpy {version('numpy')}, two threads.",
