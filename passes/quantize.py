@@ -92,7 +92,9 @@ class Quantize(Pass):
 
         # Layers are independent: several at a time, each with one thread.
         workers = torch.get_num_threads()
-        with one_thread(), ThreadPoolExecutor(workers) as pool:
+        # A new thread has torch's default again, so each is told by itself.
+        start = torch.set_num_threads
+        with one_thread(), ThreadPoolExecutor(workers, initializer=start, initargs=(1,)) as pool:
             codebooks = pool.map(codebook_of, network.layers.values())
             for done, layer in enumerate(network.layers.values(), 1):
                 codebook = next(codebooks)
