@@ -153,9 +153,10 @@ def test_missing_files(call: Call, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     """Sent to a real process while it sleeps inside the write."""
     code = (
-        "import sys, time, os\n"
+        "import signal, time\n"
+        # A test run in the background inherits an ignored SIGINT.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import cimc.cli.save as save\n"
-        "real = save.Path.replace\n"
         "def slow(self, other):\n"
         "    print('ready', flush=True); time.sleep(60)\n"
         "save.Path.replace = slow\n"

@@ -2,7 +2,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cimc.cli.output import decibels, emit_json, finite, percent, progress_bar, table, warn
@@ -13,6 +13,7 @@ plain = st.recursive(
 )
 
 
+@settings(deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(plain)
 def test_json_never_holds_nan_or_infinity(value: object) -> None:
     json.dumps(finite(value), allow_nan=False)
