@@ -49,6 +49,9 @@ _NS: Final = _quantity("ns")
 _PJ: Final = _quantity("pJ")
 _UM2: Final = _quantity("um2")
 _S: Final = _quantity("s")
+_K: Final = _quantity("K")
+_HZ: Final = _quantity("Hz")
+_EV: Final = _quantity("eV")
 
 #: Quantities that cannot be negative, in the unit of their name.
 Microsiemens = Annotated[float, *_US, Field(ge=0.0, le=1e9)]
@@ -58,6 +61,11 @@ Nanoseconds = Annotated[float, *_NS, Field(ge=0.0)]
 Picojoule = Annotated[float, *_PJ, Field(ge=0.0)]
 SquareMicrometre = Annotated[float, *_UM2, Field(ge=0.0)]
 Second = Annotated[float, *_S, Field(gt=0.0)]
+#: A time that may be 0.
+Seconds = Annotated[float, *_S, Field(ge=0.0, le=1e11)]
+Kelvin = Annotated[float, *_K, Field(gt=0.0, le=1e3)]
+Hertz = Annotated[float, *_HZ, Field(gt=0.0, le=1e12)]
+Electronvolt = Annotated[float, *_EV, Field(ge=0.0, le=5.0)]
 
 #: A share of something.
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -103,18 +103,34 @@ def both_counts_or_none(target: Target) -> Iterator[tuple[Path, str, object]]:
 
 
 def one_sigma(target: Target) -> Iterator[tuple[Path, str, object]]:
-    """A normal deviation has either sigma or sigma_relative."""
-    noise = target.noise
-    for key, deviation in (
-        ("programming", noise.programming),
-        ("device_to_device", noise.device_to_device),
-    ):
-        if deviation is None:
-            continue
-        given = (deviation.sigma_us is not None) + (deviation.sigma_relative is not None)
-        if given != 1:
-            message = "should have either sigma or sigma_relative"
-            yield ("noise", key), message, "both" if given else "neither"
+    """noise.programming has one of sigma, sigma_relative, sigma_log and polynomial."""
+    noise = target.noise.programming
+    if noise is None:
+        return
+    given = (noise.sigma_us, noise.sigma_relative, noise.sigma_log, noise.polynomial)
+    count = sum(value is not None for value in given)
+    if count != 1:
+        message = "should have one of sigma, sigma_relative, sigma_log and polynomial"
+        yield ("noise", "programming"), message, f"{count} of them"
+
+
+def one_curve(target: Target) -> Iterator[tuple[Path, str, object]]:
+    """cell.nonlinearity has either sinh or polynomial; the coefficients do not add up to 0."""
+    curve = target.cell.nonlinearity
+    if curve is None:
+        return
+    path = ("cell", "nonlinearity")
+    if (curve.sinh_v is None) == (curve.polynomial is None):
+        both = "neither" if curve.sinh_v is None else "both"
+        yield path, "should have either sinh or polynomial", both
+    elif curve.polynomial is not None and sum(curve.polynomial) == 0.0:
+        yield (*path, "polynomial"), "should not add up to 0", list(curve.polynomial)
+
+
+def slices_are_given(target: Target) -> Iterator[tuple[Path, str, object]]:
+    """The encoding bit-sliced needs slices."""
+    if target.encoding == "bit-sliced" and target.slices is None:
+        yield ("slices",), "is required with the encoding bit-sliced", None
 
 
 def stuck_rates_add_up(target: Target) -> Iterator[tuple[Path, str, object]]:
@@ -142,6 +158,8 @@ RULES: Final[tuple[Rule, ...]] = (
     cells_per_weight_match,
     both_counts_or_none,
     one_sigma,
+    one_curve,
+    slices_are_given,
     stuck_rates_add_up,
     sources_name_settings,
 )

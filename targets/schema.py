@@ -17,11 +17,13 @@ from cimc.targets.sections import (
     Cell,
     Chip,
     Costs,
-    Gaussian,
+    Lines,
     Noise,
     Pair,
     Programming,
+    ProgrammingNoise,
     Read,
+    Slices,
     Stuck,
     Wires,
 )
@@ -53,14 +55,18 @@ class Target(Section):
     ]
     cells_per_weight: Annotated[
         int | None,
-        Field(ge=1, le=64, description="none: 2 for a pair, 1 otherwise"),
+        Field(ge=1, le=64, description="none: 2 for a pair, a cell a slice, 1 otherwise"),
+    ] = None
+    slices: Annotated[
+        Slices | None, Field(description="required with the encoding bit-sliced")
     ] = None
     pair: Annotated[Pair, Field(description="layout of a differential pair")] = Pair()
     read: Annotated[Read, Field(description="how inputs are applied")] = Read()
     adc: Annotated[AdcSection, Field(description="how outputs are converted")] = AdcSection()
     noise: Annotated[Noise, Field(description="random non-idealities")] = Noise()
     stuck: Annotated[Stuck | None, Field(description="none: no stuck cells")] = None
-    wires: Annotated[Wires, Field(description="wire resistances")] = Wires()
+    lines: Annotated[Lines | None, Field(description="none: no broken lines")] = None
+    wires: Annotated[Wires, Field(description="resistances around the cells")] = Wires()
     programming: Annotated[Programming, Field(description="how cells are written")] = Programming()
     costs: Annotated[Costs, Field(description="figures for estimates only")] = Costs()
     sources: Annotated[
@@ -74,16 +80,6 @@ class Target(Section):
         if self.chip.cores is None or self.chip.arrays_per_core is None:
             return None
         return self.chip.cores * self.chip.arrays_per_core
-
-    @property
-    def programming_sigma_us(self) -> float:
-        """Standard deviation of a programmed conductance from its target [uS]; 0 without noise."""
-        noise = self.noise.programming
-        if noise is None:
-            return 0.0
-        if noise.sigma_us is not None:
-            return noise.sigma_us
-        return (noise.sigma_relative or 0.0) * (self.cell.g_max_us - self.cell.g_min_us)
 
     @property
     def defaulted(self) -> list[str]:
@@ -174,8 +170,8 @@ def _defaults(section: BaseModel, plain: Any, prefix: str) -> list[tuple[str, ob
             continue
         key = info.alias or name
         value = getattr(section, name)
-        if isinstance(value, Gaussian):
-            continue  # either of its fields stands for both
+        if isinstance(value, ProgrammingNoise) and name == "programming":
+            continue  # one of its fields stands for all
         if isinstance(value, BaseModel):
             found += _defaults(value, plain[key], f"{prefix}{key}.")
         elif name not in section.model_fields_set:

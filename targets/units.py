@@ -11,6 +11,11 @@ PREFIXES: Final = {
     "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "μ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9,
 }  # fmt: skip
 
+#: Longer times that are written without a prefix [s]; a month is 30 days, a year 365.
+LONG_TIMES: Final = {
+    "min": 60, "h": 3_600, "d": 86_400, "month": 2_592_000, "months": 2_592_000, "y": 31_536_000,
+}  # fmt: skip
+
 _QUANTITY: Final = re.compile(
     r"(?P<number>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?)\s*(?P<unit>[A-Za-zµμΩ%][^\s]*)"
 )
@@ -31,6 +36,8 @@ def parse(text: str, unit: str) -> float:
     match = _QUANTITY.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"should be a number and a unit, such as '1 {unit}'")
+    if unit == "s" and match["unit"] in LONG_TIMES:
+        return float(Decimal(match["number"]) * LONG_TIMES[match["unit"]])
     exponent = _exponent(match["unit"], unit)
     return float(Decimal(match["number"]).scaleb(exponent))
 
@@ -55,6 +62,6 @@ def _split(unit: str) -> tuple[str, str, int]:
     """Split a unit into prefix, base unit and the power the prefix is raised to."""
     power = 2 if unit.endswith("2") else 1
     base = unit.removesuffix("2")
-    if base in {"ohm", "m", "s", "S", "V", "J", "K"}:
+    if base in {"ohm", "m", "s", "S", "V", "J", "K", "Hz", "eV"}:
         return "", unit, power
     return base[0], unit[1:], power

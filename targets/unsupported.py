@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from cimc.targets.compatibility import EFFECTS, Effect
 from cimc.targets.problems import Path, Problem
 
 if TYPE_CHECKING:
@@ -29,6 +30,17 @@ class Unsupported:
     value: Callable[[Target], object]
 
 
+#: Non-idealities (by switch) that the executor cannot model yet.
+NOT_YET: Final = frozenset({
+    "nonlinearity", "device-to-device", "correlated", "one-over-f", "telegraph", "temperature",
+    "johnson", "drift", "relaxation", "lines", "ir-drop",
+})  # fmt: skip
+
+
+def _on(effect: Effect) -> Callable[[Target], object]:
+    return lambda target: "given" if effect.on(target) else None
+
+
 UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
     Unsupported(
         ("encoding",), "bit-sliced weights", "differential-pair or offset-column",
@@ -39,8 +51,8 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
         lambda t: "a list" if _lists_states(t) and t.encoding == "offset-column" else None,
     ),
     Unsupported(
-        ("read", "drive"), "bit-serial inputs", "parallel",
-        lambda t: t.read.drive if t.read.drive == "bit-serial" else None,
+        ("read", "drive"), "bit-serial and pulse-width inputs", "parallel",
+        lambda t: t.read.drive if t.read.drive != "parallel" else None,
     ),
     Unsupported(
         ("pair", "placement"), "pairs in twin arrays", "adjacent-columns",
@@ -63,20 +75,17 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
         lambda t: t.adc.noise_lsb or None,
     ),
     Unsupported(
-        ("noise", "device_to_device"), "device-to-device variation", "leaving it out",
-        lambda t: "given" if t.noise.device_to_device is not None else None,
+        ("adc", "gain_sigma"), "converter gain mismatch", "0",
+        lambda t: t.adc.gain_sigma or None,
     ),
     Unsupported(
-        ("noise", "drift"), "drift", "leaving it out",
-        lambda t: "given" if t.noise.drift is not None else None,
+        ("read", "signed_inputs"), "two-phase and shifted inputs", "bipolar",
+        lambda t: t.read.signed_inputs if t.read.signed_inputs != "bipolar" else None,
     ),
-    Unsupported(
-        ("wires", "word_line"), "wire resistance", "0 ohm",
-        lambda t: f"{t.wires.word_line_ohm} ohm" if t.wires.word_line_ohm else None,
-    ),
-    Unsupported(
-        ("wires", "bit_line"), "wire resistance", "0 ohm",
-        lambda t: f"{t.wires.bit_line_ohm} ohm" if t.wires.bit_line_ohm else None,
+    *(
+        Unsupported(effect.path, effect.title, "leaving it out", _on(effect))
+        for effect in EFFECTS
+        if effect.name in NOT_YET
     ),
 )  # fmt: skip
 

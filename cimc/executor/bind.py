@@ -100,9 +100,7 @@ def _settings(
     layer: ProgramLayer, operation: Operation, position: int, physics: Physics
 ) -> tuple[Dac, Adc]:
     use = _use(layer, operation, position)
-    if not physics.converters:
-        return Dac(), Adc()
-    return use.dac, use.adc
+    return use.dac if physics.on("dac") else Dac(), use.adc if physics.on("adc") else Adc()
 
 
 def _use(layer: ProgramLayer, operation: Operation, position: int) -> ProgramUse:

@@ -63,23 +63,28 @@ def conductances_us(
     planes = []
     for number, target in enumerate(targets):
         plane = target
-        if physics.programming_us:
+        if physics.on("programming"):
             stream = seeding.generator(seed, "programming", layer.name, number)
-            plane = programmed(plane, physics.programming_us, stream)
-        if physics.stuck_at_g_min or physics.stuck_at_g_max:
+            plane = programmed(plane, _programming_sigma_us(physics), stream)
+        stuck = physics.target.stuck
+        if physics.on("stuck") and stuck is not None:
             stream = seeding.generator(seed, "stuck", layer.name, number)
             plane = plane.clone() if plane is target else plane
-            stick(
-                plane,
-                physics.stuck_at_g_min,
-                physics.stuck_at_g_max,
-                physics.g_min_us,
-                physics.g_max_us,
-                stream,
-            )
+            cell = physics.target.cell
+            rates = (stuck.at_g_min, stuck.at_g_max)
+            stick(plane, *rates, cell.g_min_us, cell.g_max_us, stream)
         if number in faults:
             known = faults[number]
             plane = plane.clone() if plane is target else plane.contiguous()
             plane.view(-1)[known.index.to(plane.device)] = known.g_us.to(plane.device)
         planes.append(plane)
     return tuple(planes)
+
+
+def _programming_sigma_us(physics: Physics) -> float:
+    noise, cell = physics.target.noise.programming, physics.target.cell
+    if noise is None:
+        return 0.0
+    if noise.sigma_us is not None:
+        return noise.sigma_us
+    return (noise.sigma_relative or 0.0) * (cell.g_max_us - cell.g_min_us)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,9 @@ class Executor:
         seed: int = 0,
         device: str | torch.device = "cpu",
         batch: int | None = None,
+        *,
+        effects: AbstractSet[str] | None = None,
+        at_s: float | None = None,
     ) -> None:
         """Program the chip.
 
@@ -71,15 +75,19 @@ class Executor:
             seed: Which chip.
             device: Any torch device.
             batch: Most samples computed at once; None: all.
+            effects: In mode ``chip``, model only these non-idealities, see
+                ``cimc.targets.compatibility.SWITCHES``; None: all the target describes.
+            at_s: Time after programming [s]; None: the target's ``read.at``.
 
         Raises:
-            UsageError: CIMC-U45, no such mode; CIMC-U46, a batch below 1.
+            UsageError: CIMC-U45, no such mode; CIMC-U46, a batch below 1; CIMC-U47, no such
+                non-ideality.
             ProgramError: CIMC-P40, CIMC-P41, the program contradicts itself.
         """
         if batch is not None and batch < 1:
             raise UsageError("CIMC-U46", f"a batch of {batch} samples", hint="1 or more")
         check(program)
-        physics = physics_of(program, mode)
+        physics = physics_of(program, mode, effects, at_s)
         where = torch.device(device)
         with torch.inference_mode():
             self._constants = {f"@{n}": v.to(where) for n, v in program.constants.items()}
@@ -91,8 +99,9 @@ class Executor:
         self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
         physics = wafer.physics
         noise = None
-        if physics.read_sigma:
-            noise = Noise(physics.read_sigma, Normals(seed, "read", device=wafer.device))
+        read = physics.target.noise.read
+        if physics.on("read") and read is not None:
+            noise = Noise(read.sigma_relative, Normals(seed, "read", device=wafer.device))
         with torch.inference_mode():
             crossbars = Crossbars(wafer, seed, read_noise=noise is not None)
             reads = bind(self.program, crossbars, physics, noise, self._workspace)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target
+from cimc.targets.compatibility import FIXED, FLUCTUATIONS, SWITCHES, switched_on
 
 Mode = Literal["ideal", "noise-free", "chip"]
 
@@ -19,54 +21,77 @@ class Physics:
     """What the executor models.
 
     Attributes:
-        converters: Whether DAC and ADC quantize.
-        g_min_us: Conductance of a cell stuck at HRS [uS].
-        g_max_us: Conductance of a cell stuck at LRS [uS].
-        programming_us: Standard deviation of a programmed conductance [uS].
-        read_sigma: Standard deviation of a read as a share of the conductance [-].
-        stuck_at_g_min: Probability that a cell is stuck at HRS [-].
-        stuck_at_g_max: Probability that a cell is stuck at LRS [-].
+        target: The device.
+        effects: Names of the non-idealities that are modelled, a subset of
+            ``cimc.targets.compatibility.SWITCHES``.
+        at_s: Time after programming [s].
+        known_faults: Whether the program has a fault map, which stands for the stuck rates.
     """
 
-    converters: bool
-    g_min_us: float
-    g_max_us: float
-    programming_us: float = 0.0
-    read_sigma: float = 0.0
-    stuck_at_g_min: float = 0.0
-    stuck_at_g_max: float = 0.0
+    target: Target
+    effects: frozenset[str]
+    at_s: float = 0.0
+    known_faults: bool = False
+
+    def on(self, name: str) -> bool:
+        """Whether a non-ideality is modelled."""
+        return name in self.effects
+
+    @property
+    def converters(self) -> bool:
+        """Whether a DAC or an ADC quantizes."""
+        return self.on("dac") or self.on("adc")
 
     @property
     def random(self) -> bool:
         """Whether chips differ."""
-        return bool(self.programming_us or self.stuck_at_g_min or self.stuck_at_g_max)
+        return bool(self.effects - FIXED)
+
+    @property
+    def fluctuates(self) -> bool:
+        """Whether runs of one chip differ."""
+        return bool(self.effects & FLUCTUATIONS)
 
 
-def physics_of(program: DeviceProgram, mode: str) -> Physics:
+def physics_of(
+    program: DeviceProgram,
+    mode: str,
+    effects: AbstractSet[str] | None = None,
+    at_s: float | None = None,
+) -> Physics:
     """Return what a mode models of the program's target.
 
-    ``ideal``: exact arithmetic.  ``noise-free``: converters.  ``chip``: everything.  Cells that
-    the program's fault map sticks are stuck in every mode; where there is a map, the target's
-    stuck rates say nothing about this chip and are not drawn.
+    ``ideal``: exact arithmetic.  ``noise-free``: converters.  ``chip``: everything, or of
+    everything only ``effects``.  Cells that the program's fault map sticks are stuck in every
+    mode; where there is a map, the target's stuck rates say nothing about this chip and are not
+    drawn.
+
+    Args:
+        program: What is run.
+        mode: One of :data:`MODES`.
+        effects: Names of non-idealities; those the target does not describe do nothing.
+        at_s: Time after programming [s]; None: the target's ``read.at``.
 
     Raises:
-        UsageError: CIMC-U45, no such mode.
+        UsageError: CIMC-U45, no such mode; CIMC-U47, no such non-ideality.
         TargetError: The target description in the program is wrong.
     """
     if mode not in MODES:
         hint = "one of " + ", ".join(MODES)
         raise UsageError("CIMC-U45", f"there is no mode {mode!r}", hint=hint)
+    unknown = sorted(set(effects or ()) - set(SWITCHES))
+    if unknown:
+        hint = "one of " + ", ".join(SWITCHES)
+        raise UsageError("CIMC-U47", f"there is no non-ideality {unknown[0]!r}", hint=hint)
     target = Target.from_plain(program.target, name="the program's target")
-    g_min_us, g_max_us = target.cell.g_min_us, target.cell.g_max_us
-    if mode != "chip" or target.encoding == "signed":
-        return Physics(mode != "ideal", g_min_us, g_max_us)
-    stuck = target.stuck if program.faults is None else None
-    return Physics(
-        True,
-        g_min_us,
-        g_max_us,
-        target.programming_sigma_us,
-        0.0 if target.noise.read is None else target.noise.read.sigma_relative,
-        0.0 if stuck is None else stuck.at_g_min,
-        0.0 if stuck is None else stuck.at_g_max,
-    )
+    on = switched_on(target)
+    if mode == "ideal":
+        on = frozenset()
+    elif mode == "noise-free":
+        on &= {"dac", "adc"}
+    elif effects is not None:
+        on &= effects
+    if program.faults is not None:
+        on -= {"stuck"}
+    time = target.read.at_s if at_s is None else at_s
+    return Physics(target, on, time, program.faults is not None)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target
+from cimc.targets.compatibility import FIXED, switched_on
 from cimc.verification.batches import Feed
 from cimc.verification.gates import Decider, Decision, Estimate, Gate
 from cimc.verification.intervals import Interval, chips_needed
@@ -102,5 +103,4 @@ def _too_few(options: Options, interval: Interval, chips: int) -> tuple[str, ...
 def has_randomness(program: DeviceProgram) -> bool:
     """Return whether two chips, or two inferences of one, can differ."""
     target = Target.from_plain(program.target)
-    random = (target.noise.programming, target.noise.read, target.stuck)
-    return bool(program.layers) and any(r is not None for r in random)
+    return bool(program.layers) and bool(switched_on(target) - FIXED)
