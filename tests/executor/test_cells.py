@@ -10,9 +10,10 @@ from cimc.executor.physics import Physics
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import Cells
 from cimc.program.model import ProgramLayer
-from tests.executor.programs import layer, quarters
+from tests.executor.programs import layer, quarters, target
 
-EXACT = Physics(True, 2.0, 18.0)
+EXACT = Physics(target(), frozenset())
+PROGRAMMING = Physics(target(noise__programming={"sigma": "0.25 uS"}), frozenset({"programming"}))
 
 
 def example() -> ProgramLayer:
@@ -41,7 +42,7 @@ def test_without_noise_nothing_is_copied() -> None:
 
 
 def test_every_cell_of_both_planes_has_its_own_noise() -> None:
-    noisy = planes(replace(EXACT, programming_us=0.25))
+    noisy = planes(PROGRAMMING)
     plus, minus = (g - t for g, t in zip(noisy, example().cells.planes, strict=True))
     for noise in (plus, minus):
         assert float(noise.std()) == pytest.approx(0.25, rel=0.1)
@@ -50,24 +51,25 @@ def test_every_cell_of_both_planes_has_its_own_noise() -> None:
 
 
 def test_draws_depend_on_chip_and_layer() -> None:
-    physics = replace(EXACT, programming_us=0.25)
-    first = planes(physics)[0]
-    assert torch.equal(first, planes(physics)[0])
-    assert not torch.equal(first, planes(physics, seed=1)[0])
-    assert not torch.equal(first, planes(physics, name="v")[0])
+    first = planes(PROGRAMMING)[0]
+    assert torch.equal(first, planes(PROGRAMMING)[0])
+    assert not torch.equal(first, planes(PROGRAMMING, seed=1)[0])
+    assert not torch.equal(first, planes(PROGRAMMING, name="v")[0])
 
 
 def test_stuck_cells_have_no_noise() -> None:
-    physics = replace(EXACT, programming_us=0.25, stuck_at_g_min=0.1, stuck_at_g_max=0.2)
+    physics = Physics(
+        target(noise__programming={"sigma": "0.25 uS"}, stuck={"at_g_min": 0.1, "at_g_max": 0.2}),
+        frozenset({"programming", "stuck"}),
+    )
     plus, _ = planes(physics)
     assert float((plus == 2.0).float().mean()) == pytest.approx(0.1, abs=0.03)
     assert float((plus == 18.0).float().mean()) == pytest.approx(0.2, abs=0.04)
 
 
 def test_known_faults_come_last() -> None:
-    physics = replace(EXACT, programming_us=0.25)
     known = StuckCells(torch.tensor([0, 35]), torch.tensor([2.0, 7.5]))
-    plus, minus = planes(physics, faults={1: known})
+    plus, minus = planes(PROGRAMMING, faults={1: known})
     assert minus[0, 0, 0] == 2.0
     assert minus[0, 1, 5] == 7.5
     assert float((plus == 7.5).sum()) == 0
