@@ -150,7 +150,7 @@ def _with_adc(
             if x is None or not len(x)
             else _from_currents(x, delta, layer.row_tiles, bits)
         )
-        uses.append(replace(use, adc=Adc(bits, full)))
+        uses.append(replace(use, adc=Adc(bits, full.reshape(-1, 1, 1))))
     return replace(layer, uses=tuple(uses))
 
 

@@ -108,7 +108,9 @@ def sensors_of(adc: Adc, driver: Driver, row_tiles: int) -> list[Sensor]:
     """
     if adc.bits is None or adc.i_max_us is None:
         return [Sensor(None, 1.0, 1.0)] * row_tiles
-    return [_sensor(adc.bits, i_max, driver.q) for i_max in adc.i_max_us.double().tolist()]
+    return [
+        _sensor(adc.bits, i_max, driver.q) for i_max in adc.i_max_us[:, 0, 0].double().tolist()
+    ]
 
 
 def _sensor(bits: int, i_max_us: float, q_dac: int) -> Sensor:

@@ -88,4 +88,5 @@ class Crossbars:
         planes = conductances_us(
             layer, wafer.targets(name), wafer.physics, self._seed, wafer.faults.get(name, {})
         )
-        return matrices(layer, planes, read_noise=self._read_noise)
+        variances = tuple(p.square() for p in planes) if self._read_noise else None
+        return matrices(layer, planes, wafer.physics.target, variances)

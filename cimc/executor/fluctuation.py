@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cimc.device.normals import Normals
 from cimc.device.read_noise import add_read_noise
-from cimc.executor.matrices import Matrices
+from cimc.executor.matrices import Lane, Matrices
 from cimc.executor.products import Ranges, Tile, by_group, tiles_of
 from cimc.ir.geometry import Geometry
 
@@ -80,17 +80,18 @@ def fluctuation_of(
     geometry: Geometry,
     row_tiles: Ranges,
     seen: Matrices,
+    lane: Lane,
     attributes: Mapping[str, Any],
     noise: Noise | None,
 ) -> Fluctuation | None:
     """Return the read noise of a layer; None without."""
-    if noise is None or seen.power_us2 is None:
+    if noise is None or lane.power_us2 is None:
         return None
-    shared = seen.shared_us2
+    shared = lane.shared_us2
     return Fluctuation(
         geometry,
         noise,
-        tiles_of(seen.power_us2, geometry, row_tiles, attributes),
+        tiles_of(lane.power_us2, geometry, row_tiles, attributes),
         [] if shared is None else tiles_of(shared, geometry, row_tiles, attributes),
         seen.column_tile,
     )

@@ -1,52 +1,117 @@
-"""What the bit lines of one layer see: signed conductances, and powers for read noise."""
+"""What the bit lines of one layer see: conductances of each lane, and what fluctuates on it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cimc.device.read_noise import pair_power
 from cimc.program.model import ProgramLayer
+from cimc.targets import Target
+from cimc.targets.lanes import lane_count
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Bit lines that are converted together: one current a weight column.
+
+    Attributes:
+        delta_us: What the current is linear in, float32 ``(groups, rows, columns)`` [uS].
+        multiplier: Digital factor of the converted current: a number, or float32
+            ``(groups * columns,)``.
+        power_us2: Variance, from read to read, of what a unit input contributes through the cells
+            only this column reads, same shape as ``delta_us`` [uS^2]; None without fluctuations.
+        shared_us2: The same of the offset cells, ``(groups, rows, column_tiles)`` [uS^2]; None
+            without fluctuations, or when no cells are shared.
+        total_us: Sum of all conductances on the bit lines of a column, for Johnson noise, float32
+            ``(row_tiles, groups * columns)`` [uS]; None without such noise.
+    """
+
+    delta_us: Tensor
+    multiplier: float | Tensor = 1.0
+    power_us2: Tensor | None = None
+    shared_us2: Tensor | None = None
+    total_us: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
     """The stack of matrices of one layer on one chip.
 
+    The product with an input ``x`` is ``gain * (sum_lanes multiplier * (x @ delta_us)
+    + correction * sum_r x_r)``.
+
     Attributes:
-        delta_us: Signed conductance of each weight, float32 ``(groups, rows, columns)`` [uS].
+        lanes: At least one.
         gain: Weight units per uS, float32 ``(1,)`` or ``(groups * columns,)``.
-        power_us2: Sum of the squares of the cells only this column reads, same shape [uS^2];
-            None without read noise.
-        shared_us2: Squares of the offset cells, ``(groups, rows, column_tiles)`` [uS^2]; None
-            without read noise, or when no cells are shared.
+        correction: What the digital sum of the inputs is multiplied by [uS]: a number, or float32
+            ``(groups * columns,)``.
         column_tile: Column tile of each column, int64 ``(columns,)``.
     """
 
-    delta_us: Tensor
+    lanes: tuple[Lane, ...]
     gain: Tensor
-    power_us2: Tensor | None
-    shared_us2: Tensor | None
+    correction: float | Tensor
     column_tile: Tensor
 
 
-def matrices(layer: ProgramLayer, planes: tuple[Tensor, ...], *, read_noise: bool) -> Matrices:
-    """Return what the bit lines of a layer see of its cells."""
+def matrices(
+    layer: ProgramLayer,
+    planes: tuple[Tensor, ...],
+    target: Target,
+    variances: tuple[Tensor, ...] | None = None,
+) -> Matrices:
+    """Return what the bit lines of a layer see of its cells.
+
+    Args:
+        layer: The layer.
+        planes: What each plane contributes to the current per unit input [uS]: conductances, or
+            with wires the effective ones.
+        target: The device.
+        variances: How the contribution of each cell fluctuates from read to read, one tensor a
+            plane [uS^2]; None: not at all.
+    """
     gain = layer.cells.gain.to(planes[0].device)
     tile = column_tiles(layer).to(planes[0].device)
-    if layer.encoding == "signed":
-        return Matrices(planes[0], gain, None, None, tile)
-    if layer.encoding == "differential-pair":
-        power = pair_power(*planes) if read_noise else None
-        return Matrices(planes[0] - planes[1], gain, power, None, tile)
+    kind = "pair-lanes" if lane_count(target) == 2 and len(planes) == 2 else layer.encoding
+    return Matrices(_LANES[kind](planes, variances, tile), gain, 0.0, tile)
+
+
+Planes = tuple[Tensor, ...]
+Variances = tuple[Tensor, ...] | None
+
+
+def _plain(planes: Planes, variances: Variances, tile: Tensor) -> tuple[Lane, ...]:
+    return (Lane(planes[0]),)
+
+
+def _pair(planes: Planes, variances: Variances, tile: Tensor) -> tuple[Lane, ...]:
+    """One current: that of G+ minus that of G-."""
+    power = None if variances is None else variances[0] + variances[1]
+    return (Lane(planes[0] - planes[1], 1.0, power),)
+
+
+def _pair_lanes(planes: Planes, variances: Variances, tile: Tensor) -> tuple[Lane, ...]:
+    """Two currents, subtracted after the converter."""
+    plus, minus = (None, None) if variances is None else variances
+    return Lane(planes[0], 1.0, plus), Lane(planes[1], -1.0, minus)
+
+
+def _offset_column(planes: Planes, variances: Variances, tile: Tensor) -> tuple[Lane, ...]:
     cells, offset = planes
-    delta = cells - offset.index_select(2, tile)
-    if not read_noise:
-        return Matrices(delta, gain, None, None, tile)
-    return Matrices(delta, gain, cells.square(), offset.square(), tile)
+    own, shared = (None, None) if variances is None else variances
+    return (Lane(cells - offset.index_select(2, tile), 1.0, own, shared),)
+
+
+_LANES: dict[str, Callable[[Planes, Variances, Tensor], tuple[Lane, ...]]] = {
+    "signed": _plain,
+    "differential-pair": _pair,
+    "pair-lanes": _pair_lanes,
+    "offset-column": _offset_column,
+}
 
 
 def column_tiles(layer: ProgramLayer) -> Tensor:
@@ -59,13 +124,31 @@ def column_tiles(layer: ProgramLayer) -> Tensor:
 def weight(layer: ProgramLayer, seen: Matrices) -> Tensor:
     """Return the weight tensor the cells stand for, in the layout of the source operator."""
     geometry = layer.geometry
-    matrix = seen.delta_us
+    matrix = _sum_of_lanes(seen, geometry.groups)
     if layer.encoding != "signed":
-        gain = seen.gain
-        if gain.numel() > 1:
-            gain = gain.reshape(geometry.groups, 1, geometry.columns)
-        matrix = matrix * gain
+        matrix = matrix * _per_column(seen.gain, geometry.groups)
     return geometry.from_matrix(matrix, weight_shape(layer))
+
+
+def _sum_of_lanes(seen: Matrices, groups: int) -> Tensor:
+    """Return ``sum_lanes multiplier * delta_us + correction``: what a unit input contributes."""
+    total: Tensor | None = None
+    for lane in seen.lanes:
+        part = lane.delta_us
+        if isinstance(lane.multiplier, Tensor) or lane.multiplier != 1.0:
+            part = part * _per_column(lane.multiplier, groups)
+        total = part if total is None else total + part
+    assert total is not None, "a layer has at least one lane"
+    if isinstance(seen.correction, Tensor) or seen.correction != 0.0:
+        total = total + _per_column(seen.correction, groups)
+    return total
+
+
+def _per_column(value: float | Tensor, groups: int) -> float | Tensor:
+    """Return a number, or one of each column broadcast against ``(groups, rows, columns)``."""
+    if isinstance(value, float) or value.numel() == 1:
+        return value
+    return value.reshape(groups, 1, -1)
 
 
 def weight_shape(layer: ProgramLayer) -> tuple[int, ...]:

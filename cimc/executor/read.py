@@ -119,14 +119,15 @@ def read_of(
         noise: Read noise; None without.
         workspace: Where codes are put.
     """
+    (lane,) = seen.lanes
     driver = driver_of(dac, adc, per_vector=geometry.kind == "recurrent")
     return Read(
         geometry,
         driver,
         sensors_of(adc, driver, len(row_tiles)),
-        tiles_of(seen.delta_us, geometry, row_tiles, attributes),
+        tiles_of(lane.delta_us, geometry, row_tiles, attributes),
         seen.gain.item() if seen.gain.numel() == 1 else seen.gain,
-        fluctuation_of(geometry, row_tiles, seen, attributes, noise),
+        fluctuation_of(geometry, row_tiles, seen, lane, attributes, noise),
         workspace,
     )
 
@@ -137,11 +138,13 @@ def one_matrix(geometry: Geometry, seen: Matrices, group: int) -> tuple[Geometry
     gain = seen.gain
     if gain.numel() > 1:
         gain = gain.reshape(geometry.groups, geometry.columns)[group]
-    power, shared = seen.power_us2, seen.shared_us2
-    return replace(geometry, groups=1, stack=()), Matrices(
-        seen.delta_us[part],
-        gain,
-        None if power is None else power[part],
-        None if shared is None else shared[part],
-        seen.column_tile,
+    lanes = tuple(
+        replace(
+            lane,
+            delta_us=lane.delta_us[part],
+            power_us2=None if lane.power_us2 is None else lane.power_us2[part],
+            shared_us2=None if lane.shared_us2 is None else lane.shared_us2[part],
+        )
+        for lane in seen.lanes
     )
+    return replace(geometry, groups=1, stack=()), replace(seen, lanes=lanes, gain=gain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cimc.ir.geometry import Geometry
 
-Encoding = Literal["signed", "differential-pair", "offset-column"]
+Encoding = Literal["signed", "differential-pair", "offset-column", "bit-sliced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +62,22 @@ class Dac:
 class Adc:
     """Analog-to-digital conversion at the bit lines for one use of a layer.
 
-    The normalized bit-line current is ``i = sum_r (x_r / x_max) * G_r`` in µS (times the read
-    voltage it is µA).  Codes are ``clamp(round_half_even(i * inv_lsb), -q, q)``,
-    ``q = 2**(bits-1) - 1``, ``lsb = i_max / q``.
+    The normalized bit-line current of one phase of a read is ``i = sum_r u_r * G_r`` in µS, ``u``
+    in [-1, 1] the word lines' drive in that phase; times the read voltage it is µA.  Codes are
+    ``clamp(round_half_even(i * inv_lsb), -q or 0, q)`` with ``q = 2**(bits-1) - 1`` signed,
+    ``2**bits - 1`` unsigned, ``lsb = i_max / q``.
 
     Attributes:
         bits: Resolution [bit]; None: no converter.
-        i_max_us: Full scale of each row tile, float32 ``(row_tiles,)`` [uS]; None without
-            converter.
+        i_max_us: Full scale, float32 ``(row_tiles, lanes, columns)`` [uS]: lanes are the currents
+            of a weight column that are converted one by one (:mod:`cimc.targets.lanes`), columns
+            1 or ``groups * columns``; None without converter.
+        signed: Whether currents may be negative.
     """
 
     bits: int | None = None
     i_max_us: Tensor | None = None
+    signed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,38 +107,84 @@ class Codebook:
         levels: Ascending, float32 ``(v,)``, or ``(groups * columns, v)`` when every output column
             has its own.
         codes: Index of each weight's level, uint8 ``(groups, rows, columns)``.
+        multipliers: ``r`` of [NM Eq. 4], none negative, float32 ``(n,)`` or
+            ``(groups * columns, n)``: the levels are the ``2**n`` sums of some of them plus
+            ``offset``.  None for levels that are not such sums.
+        offset: ``c`` of [NM Eq. 4], float32 ``(1,)`` or ``(groups * columns,)``; None without
+            multipliers.
     """
 
     levels: Tensor
     codes: Tensor
+    multipliers: Tensor | None = None
+    offset: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cells:
     """The conductances of a layer, as they are to be programmed.
 
-    Differential pair: ``planes`` are G+ and G-, the weight is ``gain * (G+ - G-)``.  Offset
-    column: ``planes`` are G and the offset cells ``(groups, rows, column_tiles)``, the weight is
-        ``gain * (G - G_offset)``.  Signed (the
-    ideal target): one plane, float32, in weight units, gain 1.
+    What the cells stand for:
+
+    * differential pair: ``planes`` are G+ and G-, the weight is ``gain * (G+ - G-)``;
+    * offset column: ``planes`` are G and the offset cells ``(groups, rows, column_tiles)``, the
+      weight is ``gain * (G - G_offset)``;
+    * bit-sliced, multiplied digitally: a plane a slice, the weight is
+      ``gain * (sum_k multipliers[k] * G_k + correction)``;
+    * bit-sliced, multipliers in the conductances: ``gain * (sum_k G_k + correction)``;
+    * signed (the ideal target): one plane, float32, in weight units, gain 1.
 
     Attributes:
         planes: Per device plane either state indices, uint8 ``(groups, rows, columns)``, into
             ``states_us``, or float32 conductances [uS] when ``states_us`` is None.
         states_us: Conductance of each state, float32 ``(s,)`` [uS].
         gain: Weight units per uS, float32 ``(1,)`` or ``(groups * columns,)``.
+        multipliers: Digital factor of the current of each slice, float32 ``(slices,)`` or
+            ``(slices, groups * columns)``, the largest is 1 [-]; None: no slices, or their
+            conductances hold the factors.
+        correction_us: What each column adds a unit input, times the digital sum of the inputs,
+            float32 ``(1,)`` or ``(groups * columns,)`` [uS]: the offset of the codebook less what
+            HRS cells leak; None without slices.
     """
 
     planes: tuple[Tensor, ...]
     states_us: Tensor | None
     gain: Tensor
+    multipliers: Tensor | None = None
+    correction_us: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the cells of a tile lie on arrays.
+
+    A tile has ``columns * bit_lines + extra`` adjacent bit lines, on each of ``arrays`` arrays
+    with consecutive numbers, at the same place.
+
+    Attributes:
+        bit_lines: Adjacent bit lines of a weight column on one array [-].
+        extra: Bit lines of a tile besides, right of the others [-].
+        arrays: Arrays of a tile: 2 for pairs in twin arrays [-].
+    """
+
+    bit_lines: int
+    extra: int = 0
+    arrays: int = 1
+
+    def width(self, columns: Any) -> Any:
+        """Return the bit lines of tiles of so many weight columns."""
+        return columns * self.bit_lines + self.extra
 
 
 #: Columns of a tile table.  ``row``/``column`` are logical, inside the matrix of ``group``;
-#: ``array_row``/``array_column`` are the physical place of the tile's first cell.  A weight
-#: column takes as many adjacent physical columns as the encoding has cells per weight
-#: (differential pair: G+ left, G- right); an offset-column tile has its offset cells in one more
-#: physical column, right of the last.
+#: ``array_row``/``array_column`` are the physical place of the tile's first cell.  Weight column
+#: ``j`` of a tile lies on the bit lines (counted from ``array_column``):
+#:
+#: * differential pair: G+ on ``2 j``, G- on ``2 j + 1``; in twin arrays both on ``j``, G+ on
+#:   ``array``, G- on ``array + 1``;
+#: * offset column: ``j``, the offset cells on one more, right of the last;
+#: * bit-sliced: slice ``k`` of ``n`` on ``n j + k``;
+#: * signed: ``j``.
 TILE_FIELDS = (
     "group",
     "row_tile",
@@ -165,6 +215,7 @@ class CrossbarLayer:
         encoding: Set by ``assign-conductance``.
         float_matrix: The float weight, ``(groups, rows, columns)``, kept by ``quantize`` when
             there are calibration data (recompiling for a chip starts from it); None otherwise.
+        layout: How its cells lie on arrays; set by ``tile-to-crossbars``.
     """
 
     name: str
@@ -177,3 +228,4 @@ class CrossbarLayer:
     cells: Cells | None = None
     encoding: Encoding | None = None
     float_matrix: Tensor | None = None
+    layout: Layout | None = None

@@ -82,6 +82,7 @@ def _use(use: Use) -> str:
         full = "dynamic" if use.dac.x_max is None else f"{use.dac.x_max:.6g}"
         text += f" dac {use.dac.bits} bit {'signed' if use.dac.signed else 'unsigned'} {full}"
     if use.adc.bits is not None and use.adc.i_max_us is not None:
-        full = ", ".join(f"{v:.6g}" for v in use.adc.i_max_us.tolist()[:8])
-        text += f" adc {use.adc.bits} bit [{full}] uS"
+        full = ", ".join(f"{v:.6g}" for v in use.adc.i_max_us.reshape(-1)[:8].tolist())
+        sign = "signed" if use.adc.signed else "unsigned"
+        text += f" adc {use.adc.bits} bit {sign} [{full}] uS"
     return text

@@ -16,6 +16,7 @@ from cimc.program.check_reads import check_reads
 from cimc.program.container import CHUNK
 from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.targets import Target
+from cimc.targets.lanes import lane_count
 
 _PLANES: Final = {"signed": 1, "differential-pair": 2, "offset-column": 2}
 #: Tolerance of a conductance against the limits of the cell [-]: float32 arithmetic.
@@ -44,7 +45,7 @@ def check_crossbars(program: DeviceProgram, target: Target, ranges: Ranges) -> N
         _check_gain(layer, where)
         for use in layer.uses:
             _check_dac(use, where)
-            _check_adc(use, layer, where)
+            _check_adc(use, layer, lane_count(target), where)
     check_reads(program)
 
 
@@ -164,22 +165,26 @@ def _check_dac(use: ProgramUse, where: str) -> None:
         )
 
 
-def _check_adc(use: ProgramUse, layer: ProgramLayer, where: str) -> None:
-    """The ADC has a resolution and one positive range a row tile, or neither."""
+def _check_adc(use: ProgramUse, layer: ProgramLayer, lanes: int, where: str) -> None:
+    """The ADC has a resolution and positive ranges a row tile, lane and column, or neither."""
     adc, where = use.adc, f"{where} in '{use.operation[:80]}'"
     if (adc.bits is None) != (adc.i_max_us is None):
         raise ProgramError("CIMC-P22", "an ADC has both a resolution and ranges", where=where)
     if adc.bits is None or adc.i_max_us is None:
         return
-    if not 2 <= adc.bits <= _MAX_ADC_BITS:
+    low = 2 if adc.signed else 1
+    if not low <= adc.bits <= _MAX_ADC_BITS:
         raise ProgramError(
-            "CIMC-P22", f"ADC of {adc.bits} bits, not 2 to {_MAX_ADC_BITS}", where=where
+            "CIMC-P22", f"ADC of {adc.bits} bits, not {low} to {_MAX_ADC_BITS}", where=where
         )
-    full = adc.i_max_us
-    if full.dtype != torch.float32 or tuple(full.shape) != (len(layer.row_tiles),):
+    full, tiles = adc.i_max_us, len(layer.row_tiles)
+    groups, _, columns = layer.geometry.shape
+    shapes = [(tiles, lanes, 1), (tiles, lanes, groups * columns)]
+    if full.dtype != torch.float32 or tuple(full.shape) not in shapes:
         raise ProgramError(
             "CIMC-P22",
-            f"{list(full.shape)} ADC ranges, {len(layer.row_tiles)} row tiles",
+            f"ADC ranges {full.dtype} {list(full.shape)}, not float32 {list(shapes[0])} or "
+            f"{list(shapes[1])}",
             where=where,
         )
     if not bool(((full > 0) & (full < _LARGEST)).all()):

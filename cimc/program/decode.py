@@ -152,9 +152,10 @@ def _use(record: manifest.LayerRecord, index: int, tensors: Tensors) -> ProgramU
     ranges = None
     if use.adc.ranges:
         name = files.adc_range(record.name, index)
-        ranges = tensors.take(name, torch.float32, (record.row_tiles,))
+        ranges = tensors.take(name, torch.float32, (record.row_tiles, None, None))
     dac = Dac(use.dac.bits, use.dac.signed, use.dac.policy, use.dac.x_max)
-    return ProgramUse(use.operation, use.operand, dac, Adc(use.adc.bits, ranges))
+    adc = Adc(use.adc.bits, ranges, use.adc.signed)
+    return ProgramUse(use.operation, use.operand, dac, adc)
 
 
 def _cells(record: manifest.LayerRecord, tensors: Tensors) -> Cells:

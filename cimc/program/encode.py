@@ -207,7 +207,11 @@ def _use(use: ProgramUse) -> dict[str, Any]:
             "policy": use.dac.policy,
             "x_max": use.dac.x_max,
         },
-        "adc": {"bits": use.adc.bits, "ranges": use.adc.i_max_us is not None},
+        "adc": {
+            "bits": use.adc.bits,
+            "signed": use.adc.signed,
+            "ranges": use.adc.i_max_us is not None,
+        },
     }
 
 

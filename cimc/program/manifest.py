@@ -87,6 +87,7 @@ class AdcRecord(Record):
     """Output conversion of one use; its ranges are in the blob, when it has any."""
 
     bits: int | None
+    signed: bool
     ranges: bool
 
 

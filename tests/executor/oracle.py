@@ -59,7 +59,7 @@ def multiply(codes: Array, layer: ProgramLayer, planes: list[Array], group: int)
                 out[column] += current
                 continue
             q = 2 ** (setting.adc.bits - 1) - 1
-            i_max = float(setting.adc.i_max_us[tile])
+            i_max = float(setting.adc.i_max_us[tile, 0, 0])
             inv_lsb = np.float32(q / (i_max * q_dac))
             code = np.clip(np.rint(np.float32(np.float32(current) * inv_lsb)), -q, q)
             out[column] += code * (i_max * q_dac / q)

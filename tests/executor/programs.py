@@ -117,7 +117,9 @@ def one_layer(
     draft = layer(weight, geometry, (), **options)
     tiles = len(draft.row_tiles)
     full = [i_max_us] * tiles if isinstance(i_max_us, float) else list(i_max_us)
-    adc = Adc() if adc_bits is None else Adc(adc_bits, torch.tensor(full[:tiles]))
+    adc = (
+        Adc() if adc_bits is None else Adc(adc_bits, torch.tensor(full[:tiles]).reshape(-1, 1, 1))
+    )
     use = ProgramUse("read", operand, dac or Dac(), adc)
     inputs: list[str | None] = ["%x", "#w"] if operand == 1 else ["#w", "%x"]
     constants = {}

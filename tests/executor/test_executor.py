@@ -33,7 +33,7 @@ def small_network(changes: dict | None = None, *, dac: Dac | None = None) -> Dev
     for name, (weight, geometry) in shapes.items():
         tiles = len(layer(weight, geometry, (), rows=30).row_tiles)
         static = Dac(8, name == "c1", "static", 4.0 if name == "c1" else 8.0)
-        use = ProgramUse(name, 1, dac or static, Adc(8, torch.full((tiles,), 80.0)))
+        use = ProgramUse(name, 1, dac or static, Adc(8, torch.full((tiles, 1, 1), 80.0)))
         layers[name] = layer(weight, geometry, (use,), rows=30, columns=4, name=name)
     conv = {"pads": [1, 1, 1, 1], "strides": [1, 1]}
     operations = (

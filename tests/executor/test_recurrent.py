@@ -26,7 +26,7 @@ def program(op: str, *, bits: int | None, read: float = 0.0) -> DeviceProgram:
         columns = GATES[op] * HIDDEN
         geometry = Geometry("recurrent", 2, rows, columns)
         weight = quarters((2, columns, rows), position)
-        adc = Adc() if bits is None else Adc(bits, torch.full((2,), 40.0))
+        adc = Adc() if bits is None else Adc(bits, torch.full((2, 1, 1), 40.0))
         dac = Dac() if bits is None else Dac(bits, True, "dynamic")
         use = ProgramUse("rec", position, dac, adc)
         layers[name] = layer(weight, geometry, (use,), rows=3, columns=5, name=name)

@@ -72,7 +72,7 @@ def layer(
             operation,
             operand,
             Dac() if analog else Dac(8, True, "static", 2.5),
-            Adc() if analog else Adc(8, torch.full((len(row_cuts),), 40.0)),
+            Adc() if analog else Adc(8, torch.full((len(row_cuts), 1, 1), 40.0)),
         )
         for operation, operand in uses
     ]

@@ -103,7 +103,7 @@ class Reader:
         out = np.zeros((len(x), delta.shape[1]))
         for (row, rows), i_max in zip(self.tensors[f"layer/{name}/row_tiles"], full, strict=True):
             part = slice(row, row + rows)
-            inv_lsb = q_adc / (float(i_max) * q_dac)
+            inv_lsb = q_adc / (i_max.item() * q_dac)
             code = np.clip(np.round(codes[:, part] @ delta[part] * inv_lsb), -q_adc, q_adc)
             out += code / inv_lsb * float(self.tensors[f"layer/{name}/gain"][0]) * x_max / q_dac
         return out
