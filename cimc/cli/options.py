@@ -13,3 +13,17 @@ json_option: Callable[[Any], Any] = click.option(
 seed_option: Callable[[Any], Any] = click.option(
     "--seed", type=click.IntRange(min=0), metavar="N", help="Seed of everything drawn [0]."
 )
+_only: Callable[[Any], Any] = click.option(
+    "--only", metavar="NAME,...", help="Only these non-idealities, nothing else."
+)
+_without: Callable[[Any], Any] = click.option(
+    "--without", metavar="NAME,...", help="Everything the target describes but these."
+)
+_at: Callable[[Any], Any] = click.option(
+    "--at", metavar="TIME", help="Time after programming: '30 s', 1h, 1d [the target's]."
+)
+
+
+def effect_options(command: Any) -> Any:
+    """Add the options that say which non-idealities chips have, and when they are evaluated."""
+    return _only(_without(_at(command)))

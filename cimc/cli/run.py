@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from cimc.cli.options import seed_option
+from cimc.cli.options import effect_options, seed_option
 
 
 @click.command("run")
@@ -17,15 +17,11 @@ from cimc.cli.options import seed_option
 )
 @click.option("--ideal", is_flag=True, help="Exact cells, no converters, no noise.")
 @click.option("--noise-free", is_flag=True, help="Ideal plus converters.")
+@effect_options
 @seed_option
 def run_command(**given: Any) -> None:
     """Run PROGRAM on one simulated chip (--seed names the chip)."""
-    if given["ideal"] and given["noise_free"]:
-        from cimc.errors import UsageError
-
-        raise UsageError(
-            "CIMC-U06", "both --ideal and --noise-free are given", hint="one of them, or none"
-        )
+    _check(given)
     from cimc.cli.output import check_output, facts, progress_bar
 
     check_output(given["output"])
@@ -40,10 +36,32 @@ def run_command(**given: Any) -> None:
     program = read(given["program"])
     data = load_data(given["data"])
     with progress_bar() as progress:
-        outputs = run_program(program, data, mode=mode, seed=given["seed"] or 0, progress=progress)
+        outputs = run_program(
+            program,
+            data,
+            mode=mode,
+            seed=given["seed"] or 0,
+            **{name: given[name] for name in ("only", "without", "at")},
+            progress=progress,
+        )
     save_npz(given["output"], outputs)
     what = f"chip {given['seed'] or 0}" if mode == "chip" else mode
     facts(
         f"wrote {given['output']} ({what})",
         [(name, f"{array.dtype} {list(array.shape)}") for name, array in outputs.items()],
+    )
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Refuse options that exclude each other, before anything is read."""
+    from cimc.verification.effects import names_of, require_one, seconds_of
+
+    seconds_of(given["at"])
+    require_one(
+        {
+            "--ideal": given["ideal"],
+            "--noise-free": given["noise_free"],
+            "--only": names_of(given["only"]) is not None,
+            "--without": names_of(given["without"]) is not None,
+        }
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cimc.cli.options import json_option, seed_option
+from cimc.cli.options import effect_options, json_option, seed_option
 
 if TYPE_CHECKING:
     from cimc.verification import VerifyReport
@@ -28,6 +28,7 @@ _LAYERS_SHOWN = 60
     help="Chips to simulate at most.",
 )
 @click.option("--ideal", is_flag=True, help="Exact cells, no converters, no noise: one run.")
+@effect_options
 @click.option(
     "--min-accuracy", type=float, metavar="A", help="Gate: the lower bound must reach A (0..1)."
 )
@@ -73,6 +74,9 @@ def verify_command(as_json: bool, **given: Any) -> int:
         "confidence": given["confidence"],
         "sequence": given["sequence"],
         "seed": given["seed"] or 0,
+        "only": given["only"],
+        "without": given["without"],
+        "at": given["at"],
     }
     Options(**options).check()  # before anything is read
     program = read(given["program"])
@@ -99,6 +103,7 @@ def _show(report: VerifyReport, program: str, asked: int) -> None:
         ("ideal", figure(report.ideal)),
         ("noise-free", figure(report.noise_free)),
         ("chips", _spread(report)),
+        ("non-idealities", _effects(report)),
         (
             f"{100 * report.confidence:g} % interval of the {what}",
             f"{figure(report.ci_low)} .. {figure(report.ci_high)}  ({report.interval})",
@@ -130,6 +135,17 @@ def _spread(report: VerifyReport) -> str:
     return text + (
         f", worst {figure(report.min)} (seed {report.worst_chip}), best {figure(report.max)}"
     )
+
+
+def _effects(report: VerifyReport) -> str:
+    from cimc.verification.effects import time_text
+
+    text = ", ".join(report.effects) or "none"
+    if report.effects:
+        text += f"; {time_text(report.at_s)} after programming"
+    if report.effects_not_described:
+        text += f"; not described by the target: {', '.join(report.effects_not_described)}"
+    return text
 
 
 def _gate(report: VerifyReport, asked: int) -> str:

@@ -15,6 +15,7 @@ from cimc.targets import Target
 from cimc.verification import VerifyReport, load_data
 from cimc.verification import verify as verify_program
 from cimc.verification.data import check_data
+from cimc.verification.effects import Names, Time, select
 from cimc.verification.reference import Reference
 
 __all__ = ["compile", "load", "run", "verify"]
@@ -49,6 +50,9 @@ def run(
     *,
     mode: Literal["ideal", "noise-free", "chip"] = "chip",
     seed: int = 0,
+    only: Names = None,
+    without: Names = None,
+    at: Time = None,
     device: str = "cpu",
     batch: int | None = None,
 ) -> dict[str, Array]:
@@ -60,6 +64,11 @@ def run(
         mode: ``ideal``: cells exactly at their targets, exact arithmetic; ``noise-free``: with
             converters; ``chip``: everything.
         seed: The chip.
+        only: In mode ``chip``: these non-idealities and no others, see
+            ``cimc.targets.compatibility.SWITCHES``.
+        without: In mode ``chip``: everything the target describes but these.
+        at: In mode ``chip``: time after programming, written (``1d``) or in seconds; None: the
+            target's ``read.at``.
         device: torch device.
         batch: Most samples at once.
 
@@ -69,7 +78,16 @@ def run(
     loaded = program if isinstance(program, DeviceProgram) else load(program)
     if isinstance(inputs, str | Path):
         inputs = check_data(load_data(inputs), loaded.inputs).inputs
-    executor = Executor(loaded, mode=mode, seed=seed, device=device, batch=batch)
+    selection = select(loaded, only, without, at, mode)
+    executor = Executor(
+        loaded,
+        mode=mode,
+        seed=seed,
+        device=device,
+        batch=batch,
+        effects=frozenset(selection.effects),
+        at_s=selection.at_s,
+    )
     return dict(executor.run(inputs).outputs)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cimc.program.model import DeviceProgram
-from cimc.targets import Target
-from cimc.targets.compatibility import FIXED, switched_on
 from cimc.verification.batches import Feed
 from cimc.verification.gates import Decider, Decision, Estimate, Gate
 from cimc.verification.intervals import Interval, chips_needed
@@ -98,9 +95,3 @@ def _too_few(options: Options, interval: Interval, chips: int) -> tuple[str, ...
         f"{chips} chips cannot bound the {options.quantile:g} quantile from below; "
         f"at least {needed} can",
     )
-
-
-def has_randomness(program: DeviceProgram) -> bool:
-    """Return whether two chips, or two inferences of one, can differ."""
-    target = Target.from_plain(program.target)
-    return bool(program.layers) and bool(switched_on(target) - FIXED)

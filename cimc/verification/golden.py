@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram, Golden
-from cimc.verification.chips import Drawn, draw_chips, has_randomness
+from cimc.verification.chips import Drawn, draw_chips
+from cimc.verification.effects import Selection
 from cimc.verification.metrics import snr_db
 from cimc.verification.options import Options, Progress
 from cimc.verification.per_layer import LayerSnr, layer_operations, tapped
@@ -30,7 +31,11 @@ def inputs_of(program: DeviceProgram) -> Mapping[str, Array]:
 
 
 def verify_golden(
-    program: DeviceProgram, options: Options, factory: ExecutorFactory, progress: Progress
+    program: DeviceProgram,
+    options: Options,
+    selection: Selection,
+    factory: ExecutorFactory,
+    progress: Progress,
 ) -> VerifyReport:
     """Check that noise-free mode reproduces the golden vectors, and how far chips are from them.
 
@@ -64,7 +69,7 @@ def verify_golden(
             baseline,
             options,
             None,
-            random=has_randomness(program),
+            random=bool(program.layers) and selection.random,
             progress=progress,
         )
     sources = layer_operations(program)
@@ -89,7 +94,7 @@ def verify_golden(
         warnings=warnings,
         sound=not warnings,
     )
-    return make_report(options, None, drawn, findings)
+    return make_report(options, selection, None, drawn, findings)
 
 
 def _vectors(program: DeviceProgram) -> Golden:

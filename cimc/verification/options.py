@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cimc.errors import UsageError
+from cimc.verification.effects import Names, Time, names_of, require_one, seconds_of
 
 Mode = Literal["chip", "ideal"]
 Sequence = Literal["bounded", "normal"]
@@ -33,13 +34,18 @@ class Options:
     confidence: float = 0.95
     sequence: Sequence = "bounded"
     seed: int = 0
+    only: Names = None
+    without: Names = None
+    at: Time = None
 
     def check(self) -> None:
         """Refuse values out of range.
 
         Raises:
-            UsageError: CIMC-U02.
+            UsageError: CIMC-U02; CIMC-U06, options that exclude each other; CIMC-U08, not a
+                time; CIMC-U47, an unknown non-ideality.
         """
+        self._check_effects()
         _within("chips", self.chips, 1 <= self.chips <= 1_000_000, "1 to 1000000")
         _within("confidence", self.confidence, 0.0 < self.confidence < 1.0, "between 0 and 1")
         _within("seed", self.seed, 0 <= self.seed < 2**62, "0 to 2**62")
@@ -53,6 +59,16 @@ class Options:
             _within("sequence", self.sequence, False, "'bounded' or 'normal'")
         if self.mode not in ("chip", "ideal"):
             _within("mode", self.mode, False, "'chip' or 'ideal'")
+
+    def _check_effects(self) -> None:
+        seconds_of(self.at)
+        require_one(
+            {
+                "--ideal": self.mode == "ideal",
+                "--only": names_of(self.only) is not None,
+                "--without": names_of(self.without) is not None,
+            }
+        )
 
     @property
     def gated(self) -> bool:

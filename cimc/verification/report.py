@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cimc.verification.chips import Drawn
+from cimc.verification.effects import Selection
 from cimc.verification.gates import Decision, Gate
 from cimc.verification.options import Options
 from cimc.verification.per_layer import LayerSnr
@@ -54,6 +55,9 @@ class VerifyReport:
         values: The metric of each chip; chip ``i`` is seeded ``seed + i``.
         seed: Seed of the first chip.
         worst_chip: Seed of the worst chip.
+        effects: Non-idealities the chips had; none in ideal mode.
+        effects_not_described: Those that were named but that the target does not describe.
+        at_s: Time after programming at which the chips were evaluated [s].
         seconds: Wall time [s].
         warnings: What the user should know.
     """
@@ -86,6 +90,9 @@ class VerifyReport:
     worst_chip: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    effects: tuple[str, ...] = ()
+    effects_not_described: tuple[str, ...] = ()
+    at_s: float = 0.0
 
     @property
     def per_layer_snr_db(self) -> dict[str, float]:
@@ -133,7 +140,11 @@ class Findings:
 
 
 def make_report(
-    options: Options, gate: Gate | None, drawn: Drawn, findings: Findings
+    options: Options,
+    selection: Selection,
+    gate: Gate | None,
+    drawn: Drawn,
+    findings: Findings,
 ) -> VerifyReport:
     """Put together the report of a verification."""
     values = np.array(drawn.values, dtype=np.float64)
@@ -175,6 +186,9 @@ def make_report(
         worst_chip=options.seed + int(values.argmin()),
         seconds=findings.seconds,
         warnings=findings.warnings + drawn.warnings,
+        effects=() if options.mode == "ideal" else selection.effects,
+        effects_not_described=selection.absent,
+        at_s=selection.at_s,
     )
 
 

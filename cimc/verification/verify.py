@@ -12,14 +12,16 @@ from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
 from cimc.verification import golden
 from cimc.verification.batches import batch_size, join, pieces, split, subset
-from cimc.verification.chips import Drawn, draw_chips, has_randomness
+from cimc.verification.chips import Drawn, draw_chips
 from cimc.verification.data import Data, check_data
+from cimc.verification.effects import Names, Selection, Time, select
 from cimc.verification.float_layers import FloatLayers
 from cimc.verification.gates import Gate
 from cimc.verification.options import CHIPS, Mode, Options, Progress, Sequence, silent
 from cimc.verification.per_layer import MODES, LayerSnr, LayerTally, layer_operations, tapped
 from cimc.verification.reference import Reference, reference_outputs
 from cimc.verification.report import Findings, VerifyReport, make_report
+from cimc.verification.runners import executors
 from cimc.verification.scoring import (
     Baseline,
     ExecutorFactory,
@@ -47,6 +49,9 @@ def verify(
     confidence: float = 0.95,
     sequence: Sequence = "bounded",
     seed: int = 0,
+    only: Names = None,
+    without: Names = None,
+    at: Time = None,
     executor_factory: ExecutorFactory | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
@@ -70,22 +75,32 @@ def verify(
             nothing but that they lie in [0, 1]; ``normal``, a normal distribution, as the final
             interval does: decides far earlier when chips are alike.
         seed: Seed of the first chip.
+        only: Chips have these non-idealities and no others, see
+            ``cimc.targets.compatibility.SWITCHES``; a name or several.
+        without: Chips have everything the target describes but these.
+        at: Time after programming, written (``1d``) or in seconds; None: the target's.
         executor_factory: Makes the runners; the reference executor by default.
         progress: Told how far the work is.
 
     Raises:
         UsageError: CIMC-U02 a value out of range, CIMC-U03 a gate that does not apply, CIMC-U04
-            nothing to verify with.
+            nothing to verify with, CIMC-U06 ``only`` beside ``without``, CIMC-U08 not a time,
+            CIMC-U47 an unknown non-ideality.
         ModelError: CIMC-M71..M89, the data or the reference do not fit the program.
     """
-    options = Options(chips, mode, min_accuracy, max_drop, quantile, confidence, sequence, seed)
+    options = Options(
+        chips, mode, min_accuracy, max_drop, quantile, confidence, sequence, seed,
+        only, without, at,
+    )  # fmt: skip
     options.check()
-    factory = executor_factory or _executor
+    selection = select(program, only, without, at, mode)
+    factory = executor_factory or executors(selection)
     if data is None and (reference is None or program.golden is None):
-        return golden.verify_golden(program, options, factory, progress)
+        return golden.verify_golden(program, options, selection, factory, progress)
     arrays = data if data is not None else golden.inputs_of(program)
     checked = check_data(arrays, program.inputs)
-    return _Verification(program, reference, checked, options, factory, progress).report()
+    job = _Verification(program, reference, checked, options, selection, factory, progress)
+    return job.report()
 
 
 class _Verification:
@@ -97,11 +112,13 @@ class _Verification:
         reference: Reference | None,
         data: Data,
         options: Options,
+        selection: Selection,
         factory: ExecutorFactory,
         progress: Progress,
     ) -> None:
         self._program, self._reference, self._data = program, reference, data
         self._options, self._factory, self._progress = options, factory, progress
+        self._selection = selection
         self._batch = batch_size(data)
         self._feeds = split(data, program.inputs, batched=program.batched, batch=self._batch)
         self._warnings: list[str] = []
@@ -127,7 +144,7 @@ class _Verification:
                 baseline,
                 options,
                 gate,
-                random=has_randomness(self._program),
+                random=bool(self._program.layers) and self._selection.random,
                 progress=self._progress,
             )
         layers = self._layers(ideal, noise_free, ideal if options.mode == "ideal" else chip)
@@ -142,7 +159,7 @@ class _Verification:
             seconds=time.perf_counter() - started,
             warnings=tuple(self._warnings),
         )
-        return make_report(options, gate, drawn, findings)
+        return make_report(options, self._selection, gate, drawn, findings)
 
     def _outputs(self, runner: Runner) -> dict[str, Array]:
         parts = []
@@ -232,10 +249,3 @@ class _Verification:
 
     def _share(self, what: str) -> Callable[[float], None]:
         return lambda share: self._progress(what, share)
-
-
-def _executor(program: DeviceProgram, mode: str, seed: int) -> Runner:
-    from cimc.executor import Executor
-
-    runner: Runner = Executor(program, mode=mode, seed=seed)
-    return runner

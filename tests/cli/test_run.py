@@ -49,3 +49,19 @@ def test_a_folder_is_no_place_for_outputs(call: Call, tmp_path: Path) -> None:
     done = call("run", "no.cim", "--data", "no.npz", "-o", tmp_path)
     assert done.code == 2
     assert f"it is a folder, not a file\n  at {tmp_path}\n" in done.err
+
+
+def test_which_non_idealities(call: Call, files: Files, tmp_path: Path) -> None:
+    def run(name: str, *options: object) -> np.ndarray:
+        path = tmp_path / f"{name}.npz"
+        done = call("run", files.program, "--data", files.data, "-o", path, *options)
+        assert done.code == 0, done.err
+        return outputs(path)
+
+    free = run("free", "--noise-free")
+    np.testing.assert_array_equal(run("only", "--only", "dac,adc"), free)
+    without = run("without", "--without", "programming", "--at", "1h")
+    assert not np.array_equal(without, run("chip"))
+    bad = call("run", "no.cim", "--data", "no.npz", "-o", tmp_path / "y", "--ideal", "--only=adc")
+    assert (bad.code, "CIMC-U06" in bad.err) == (2, True)
+    assert "CIMC-U47" in call("run", "no", "--data", "no", "-o", tmp_path / "y", "--only=x").err

@@ -84,3 +84,29 @@ def test_the_same_seed_gives_the_same_figures(call: Call, files: Files, seed: in
     assert first.pop("seconds") >= 0
     second.pop("seconds")
     assert first == second
+
+
+def test_which_non_idealities(call: Call, files: Files) -> None:
+    base = ("verify", files.program, "--data", files.data, "--chips", 2, "--json")
+    everything = call(*base).json
+    none = call(*base, "--without", ",".join(everything["effects"])).json
+    assert (none["effects"], none["mean"], none["interval"]) == ([], none["ideal"], "exact")
+    converters = call(*base, "--only", "dac,adc,drift")
+    assert converters.json["effects"] == ["dac", "adc"]
+    assert converters.json["snr_db"] == call(*base, "--only", "dac,adc").json["snr_db"]
+    assert "not described by the target: drift" in converters.err
+    later = call(*base, "--at", "1d")
+    assert later.json["at_s"] == 86400
+    assert "1 d after programming" in later.err
+
+
+def test_wrong_non_idealities_are_refused_before_anything_is_read(call: Call) -> None:
+    def code(*options: str) -> str:
+        done = call("verify", "no.cim", *options, "--json")
+        assert done.code == 2
+        return str(done.json["error"]["code"])
+
+    assert code("--only", "programing") == "CIMC-U47"
+    assert code("--only", "adc", "--without", "dac") == "CIMC-U06"
+    assert code("--ideal", "--only", "adc") == "CIMC-U06"
+    assert code("--at", "1 week") == "CIMC-U08"
