@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from cimc.device import seeding
-from cimc.device.programming import programmed
-from cimc.device.stuck import stick
+from cimc.executor import ageing, writing
 from cimc.executor.physics import Physics
+from cimc.executor.site import Site
 from cimc.ir.layer import Cells
 from cimc.program.model import ProgramLayer
+
+#: Changes conductances [uS] in place.
+Effect = Callable[[Tensor, Site], Tensor]
+
+_WRITING: Final[tuple[tuple[str, Effect], ...]] = (
+    ("device-to-device", writing.vary),
+    ("correlated", writing.vary_smoothly),
+)
+_BEFORE_FAULTS: Final[tuple[tuple[str, Effect], ...]] = (
+    ("relaxation", ageing.relax),
+    ("drift", ageing.drift),
+    ("stuck", ageing.stick_cells),
+    ("lines", ageing.stick_lines),
+)
+_AFTER_FAULTS: Final[tuple[tuple[str, Effect], ...]] = (
+    ("lines", ageing.cut_lines),
+    ("temperature", ageing.heat),
+    ("telegraph", ageing.trap),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +67,82 @@ def conductances_us(
     physics: Physics,
     seed: int,
     faults: Mapping[int, StuckCells],
+    measured: tuple[Tensor, ...] | None = None,
 ) -> tuple[Tensor, ...]:
-    """Return the conductances a chip has, one float32 tensor a plane [uS].
+    """Return the conductances a chip has when it is read, one float32 tensor a plane [uS].
 
-    Programming noise, then stuck cells of the target's rates, then those of the fault map.
+    What writing leaves, then what time, faults and temperature make of it, in the order of
+    docs/numerics.md.
 
     Args:
-        layer: For its name, which keys the draws.
+        layer: Whose cells.
         targets: What the cells are programmed to; returned as they are where nothing changes.
         physics: What is modelled.
         seed: The chip.
         faults: Known stuck cells by plane.
+        measured: Conductances read back from the chip, in place of all this [uS].
+    """
+    if measured is not None:
+        return measured
+    written = written_us(layer, targets, physics, seed)
+    return aged_us(layer, written, physics, seed, faults, shared=targets)
+
+
+def written_us(
+    layer: ProgramLayer, targets: tuple[Tensor, ...], physics: Physics, seed: int
+) -> tuple[Tensor, ...]:
+    """Return the conductances right after programming, before faults.
+
+    Args:
+        layer: Whose cells.
+        targets: What the cells are programmed to; returned as they are where nothing changes.
+        physics: What is modelled.
+        seed: The chip.
     """
     planes = []
     for number, target in enumerate(targets):
-        plane = target
+        site, plane = Site(layer, number, physics, seed), target
         if physics.on("programming"):
-            stream = seeding.generator(seed, "programming", layer.name, number)
-            plane = programmed(plane, _programming_sigma_us(physics), stream)
-        stuck = physics.target.stuck
-        if physics.on("stuck") and stuck is not None:
-            stream = seeding.generator(seed, "stuck", layer.name, number)
-            plane = plane.clone() if plane is target else plane
-            cell = physics.target.cell
-            rates = (stuck.at_g_min, stuck.at_g_max)
-            stick(plane, *rates, cell.g_min_us, cell.g_max_us, stream)
-        if number in faults:
-            known = faults[number]
-            plane = plane.clone() if plane is target else plane.contiguous()
-            plane.view(-1)[known.index.to(plane.device)] = known.g_us.to(plane.device)
-        planes.append(plane)
+            plane = writing.program(plane, site)
+        planes.append(_chain(_WRITING, plane, site, shared=target))
     return tuple(planes)
 
 
-def _programming_sigma_us(physics: Physics) -> float:
-    noise, cell = physics.target.noise.programming, physics.target.cell
-    if noise is None:
-        return 0.0
-    if noise.sigma_us is not None:
-        return noise.sigma_us
-    return (noise.sigma_relative or 0.0) * (cell.g_max_us - cell.g_min_us)
+def aged_us(
+    layer: ProgramLayer,
+    written: tuple[Tensor, ...],
+    physics: Physics,
+    seed: int,
+    faults: Mapping[int, StuckCells],
+    shared: tuple[Tensor, ...] = (),
+) -> tuple[Tensor, ...]:
+    """Return the conductances at the time and temperature of the read, faults in.
+
+    Args:
+        layer: Whose cells.
+        written: What :func:`written_us` returned; overwritten, except what is ``shared``.
+        physics: What is modelled, and when.
+        seed: The chip.
+        faults: Known stuck cells by plane.
+        shared: Tensors that are not to be overwritten.
+    """
+    planes = []
+    for number, start in enumerate(written):
+        site, kept = Site(layer, number, physics, seed), shared[number] if shared else None
+        plane = _chain(_BEFORE_FAULTS, start, site, shared=kept)
+        if number in faults:
+            plane = plane.clone() if plane is kept else plane.contiguous()
+            known = faults[number]
+            plane.view(-1)[known.index.to(plane.device)] = known.g_us.to(plane.device)
+        planes.append(_chain(_AFTER_FAULTS, plane, site, shared=kept))
+    return tuple(planes)
+
+
+def _chain(
+    effects: Sequence[tuple[str, Effect]], plane: Tensor, site: Site, shared: Tensor | None
+) -> Tensor:
+    """Apply the effects that are modelled, in place except on a shared plane."""
+    for name, effect in effects:
+        if site.physics.on(name):
+            plane = effect(plane.clone() if plane is shared else plane, site)
+    return plane

@@ -1,0 +1,110 @@
+"""What happens to cells after they are written: time, faults, temperature, traps.
+
+Every effect takes conductances [uS] and a site, and changes them in place.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cimc.device import drift as power_law
+from cimc.device import lines, relaxation, telegraph, thermal
+from cimc.device.stuck import stick
+from cimc.executor.site import Site
+
+
+def relax(g_us: Tensor, site: Site) -> Tensor:
+    """Let cells lose retention up to the time of the read; see :mod:`cimc.device.relaxation`."""
+    cell, loss = site.physics.target.cell, site.physics.target.noise.relaxation
+    assert loss is not None
+    passed = relaxation.decades(site.physics.at_s, loss.t0_s)
+    if passed == 0.0:
+        return g_us
+    rest = cell.g_min_us if loss.rest_us is None else loss.rest_us
+    sigma = loss.sigma_relative * (cell.g_max_us - cell.g_min_us)
+    return relaxation.relax(g_us, rest, loss.rate, sigma, passed, site.stream("relaxation"))
+
+
+def drift(g_us: Tensor, site: Site) -> Tensor:
+    """Let cells drift up to the time of the read; see :mod:`cimc.device.drift`."""
+    law = site.physics.target.noise.drift
+    assert law is not None
+    return power_law.drift(
+        g_us,
+        site.physics.at_s / law.t0_s,
+        site.physics.target.cell.g_max_us,
+        power_law.OfState(law.nu, law.nu_slope, law.nu_limits),
+        power_law.OfState(law.nu_sigma, law.nu_sigma_slope, law.nu_sigma_limits),
+        site.stream("drift"),
+    )
+
+
+def stick_cells(g_us: Tensor, site: Site) -> Tensor:
+    """Stick cells at the target's rates; see :mod:`cimc.device.stuck`."""
+    cell, stuck = site.physics.target.cell, site.physics.target.stuck
+    assert stuck is not None
+    rates = (stuck.at_g_min, stuck.at_g_max)
+    return stick(g_us, *rates, cell.g_min_us, cell.g_max_us, site.stream("stuck"))
+
+
+def stick_lines(g_us: Tensor, site: Site) -> Tensor:
+    """Stick the cells on stuck lines; see :mod:`cimc.device.lines`."""
+    for cells, word, bit in _broken(g_us, site):
+        lines.stick_lines(cells, word.stuck, bit.stuck, site.physics.target.cell.g_max_us)
+    return g_us
+
+
+def cut_lines(g_us: Tensor, site: Site) -> Tensor:
+    """Take the cells on open lines out of the circuit; see :mod:`cimc.device.lines`."""
+    for cells, word, bit in _broken(g_us, site):
+        lines.cut_lines(cells, word.open, bit.open)
+    return g_us
+
+
+def broken_lines(site: Site, array: int) -> tuple[lines.BrokenLines, lines.BrokenLines]:
+    """Return the broken word lines and bit lines of an array of the chip."""
+    rates = site.physics.target.lines
+    assert rates is not None
+    rows, columns = site.array_size(array)
+    word, bit = (site.of_array(f"broken {kind} lines", array) for kind in ("word", "bit"))
+    return (
+        lines.broken_lines(rows, rates.open_word_line, rates.stuck_word_line, word),
+        lines.broken_lines(columns, rates.open_bit_line, rates.stuck_bit_line, bit),
+    )
+
+
+def _broken(g_us: Tensor, site: Site) -> list[tuple[Tensor, lines.BrokenLines, lines.BrokenLines]]:
+    """Return views of the cells, block by block, with the state of their lines."""
+    arrays: dict[int, tuple[lines.BrokenLines, lines.BrokenLines]] = {}
+    found = []
+    for block in site.blocks():
+        if block.array not in arrays:
+            arrays[block.array] = broken_lines(site, block.array)
+        word, bit = arrays[block.array]
+        here = _of(word, block.word_lines, g_us.device), _of(bit, block.bit_lines, g_us.device)
+        found.append((g_us[block.cells], *here))
+    return found
+
+
+def _of(broken: lines.BrokenLines, where: slice, device: torch.device) -> lines.BrokenLines:
+    return lines.BrokenLines(broken.open[where].to(device), broken.stuck[where].to(device))
+
+
+def heat(g_us: Tensor, site: Site) -> Tensor:
+    """Bring cells to the temperature of the read; see :mod:`cimc.device.thermal`."""
+    cell, t = site.physics.target.cell, site.physics.target.noise.thermal
+    assert t is not None
+    metallic = thermal.metallic_factor(t.temperature_k, t.reference_k, t.tc_lrs_per_k)
+    activated = thermal.activated_factor(t.temperature_k, t.reference_k, t.ea_hrs_ev)
+    return thermal.at_temperature(g_us, cell.g_min_us, cell.g_max_us, metallic, activated)
+
+
+def trap(g_us: Tensor, site: Site) -> Tensor:
+    """Lower cells with a trap to their mean; see :mod:`cimc.device.telegraph`."""
+    noise = site.physics.target.noise.read
+    assert noise is not None
+    assert noise.telegraph is not None
+    noisy = noise.telegraph
+    trapped = telegraph.traps(g_us.shape, noisy.cells, site.stream("telegraph"))
+    return telegraph.lower_by_traps(g_us, trapped, noisy.amplitude, noisy.occupancy)
