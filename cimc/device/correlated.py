@@ -46,7 +46,8 @@ def factor(lines: int, length: float) -> Tensor:
         return distance.square_().neg_().exp_().mul_(weight).to(torch.float32)
     distance = (place[:, None] - place) / length
     covariance = distance.square_().mul_(-0.5).exp_()
-    return torch.linalg.cholesky(covariance).to(torch.float32)
+    lower: Tensor = torch.linalg.cholesky(covariance)
+    return lower.to(torch.float32)
 
 
 def nodes(lines: int, columns: int, length: float, generator: torch.Generator) -> Tensor:
