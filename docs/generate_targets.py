@@ -91,7 +91,10 @@ def values(schema: dict[str, Any]) -> str:
         return f"`{schema['const']}`"
     if "examples" in schema:
         return "quantity in " + str(schema["examples"][0]).removeprefix("1 ")
-    kind = {"object": "mapping", "array": "list of quantities"}.get(schema["type"], schema["type"])
+    if schema["type"] == "array":
+        items = schema.get("items") or schema["prefixItems"][0]
+        return "list of " + ("numbers" if items["type"] == "number" else "quantities")
+    kind = {"object": "mapping"}.get(schema["type"], schema["type"])
     low, high = schema.get("minimum"), schema.get("maximum")
     bounds = "" if low is None and high is None else f" {low} to {'any' if high is None else high}"
     return str(kind) + bounds
@@ -125,6 +128,11 @@ def _compatibility() -> list[tuple[str, ...]]:
     ]
 
 
+def _first(doc: str | None) -> str:
+    """Return the first paragraph of a docstring."""
+    return " ".join((doc or "").split("\n\n")[0].split())
+
+
 def page() -> str:
     """Return the page."""
     names = ("target", "arrays", "array", "encoding", "DAC / ADC", "what it is")
@@ -136,7 +144,7 @@ def page() -> str:
         INTRODUCTION,
         "## Shipped targets\n\n" + table(names, _shipped()),
         "## Settings\n\n" + table(("setting", "values", "default", "meaning"), _rows()),
-        "## Rules between settings\n\n" + "\n".join(f"* {rule.__doc__}" for rule in RULES),
+        "## Rules between settings\n\n" + "\n".join(f"* {_first(rule.__doc__)}" for rule in RULES),
         "## Which non-ideality is valid with which encoding and input drive\n\n"
         "An invalid pair is refused when the file is loaded (CIMC-T04).\n\n"
         + table(effects, _compatibility()),

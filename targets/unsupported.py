@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cimc.targets.compatibility import EFFECTS, Effect
+from cimc.targets.compatibility import EFFECTS, Effect, switched_on
 from cimc.targets.problems import Path, Problem
 
 if TYPE_CHECKING:
@@ -81,6 +81,10 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
     Unsupported(
         ("read", "signed_inputs"), "two-phase and shifted inputs", "bipolar",
         lambda t: t.read.signed_inputs if t.read.signed_inputs != "bipolar" else None,
+    ),
+    Unsupported(
+        ("wires",), "wire resistance around cells with an I-V curve", "one of the two",
+        lambda t: "both" if "ir-drop" in switched_on(t) and t.cell.nonlinearity else None,
     ),
     *(
         Unsupported(effect.path, effect.title, "leaving it out", _on(effect))

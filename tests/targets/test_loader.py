@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from cimc.errors import TargetError
-from cimc.targets import Target, describe, list_targets, load_target
+from cimc.targets import Target, list_targets, load_target
 
 
 @pytest.mark.parametrize("name", list_targets())
@@ -100,11 +100,3 @@ def test_an_empty_file_and_a_list(tmp_path):
         (tmp_path / "t.yaml").write_text(text, encoding="utf-8")
         with pytest.raises(TargetError, match=message):
             load_target(tmp_path / "t.yaml")
-
-
-def test_describe_marks_defaults_and_gives_sources():
-    lines = describe(load_target("rram")).splitlines()
-    (line,) = [x for x in lines if "cell.g_max" in x]
-    assert line.split() == ["cell.g_max", "17.85", "uS", "[GDQ]", "section", "4.4"]
-    (line,) = [x for x in lines if "programming.granularity" in x]
-    assert line.split()[-1] == "default"

@@ -1,0 +1,94 @@
+"""Rules between the settings of non-idealities.
+
+One function a rule; its docstring is the line in docs/targets.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from cimc.targets.problems import Path
+
+if TYPE_CHECKING:
+    from cimc.targets.schema import Target
+
+#: Path, message and offending value of each violation.
+Found = Iterator[tuple[Path, str, object]]
+
+#: Conductances at which a polynomial is looked at, in parts of the range [-].
+_STEPS: Final = 256
+
+
+def one_sigma(target: Target) -> Found:
+    """noise.programming has one of sigma, sigma_relative, sigma_log and polynomial."""
+    noise = target.noise.programming
+    if noise is None:
+        return
+    given = (noise.sigma_us, noise.sigma_relative, noise.sigma_log, noise.polynomial)
+    count = sum(value is not None for value in given)
+    if count != 1:
+        message = "should have one of sigma, sigma_relative, sigma_log and polynomial"
+        yield ("noise", "programming"), message, f"{count} of them"
+
+
+def a_sigma_is_positive_somewhere(target: Target) -> Found:
+    """noise.programming.polynomial is not below 0 at every conductance from g_min to g_max."""
+    noise, cell = target.noise.programming, target.cell
+    if noise is None or noise.polynomial is None or cell.g_max_us <= cell.g_min_us:
+        return
+    low = cell.g_min_us / cell.g_max_us
+    points = [low + (1.0 - low) * i / _STEPS for i in range(_STEPS + 1)]
+    if all(sum(a * g**k for k, a in enumerate(noise.polynomial)) < 0.0 for g in points):
+        path = ("noise", "programming", "polynomial")
+        yield path, "should not be below 0 at every conductance", list(noise.polynomial)
+
+
+def limits_ascend(target: Target) -> Found:
+    """noise.drift.nu_limits and nu_sigma_limits ascend, and spreads are not negative."""
+    drift = target.noise.drift
+    if drift is None:
+        return
+    for key in ("nu_limits", "nu_sigma_limits"):
+        low, high = getattr(drift, key)
+        if high < low:
+            yield ("noise", "drift", key), "should ascend", [low, high]
+    if drift.nu_sigma_limits[0] < 0.0:
+        path = ("noise", "drift", "nu_sigma_limits")
+        yield path, "should not allow a negative spread", list(drift.nu_sigma_limits)
+
+
+def rates_add_up(target: Target) -> Found:
+    """Shares of cells, and of lines, that exclude each other add up to at most 1."""
+    sections = (
+        ("stuck", target.stuck, ("at_g_min", "at_g_max")),
+        ("lines", target.lines, ("open_word_line", "stuck_word_line")),
+        ("lines", target.lines, ("open_bit_line", "stuck_bit_line")),
+    )
+    for name, section, keys in sections:
+        total = 0.0 if section is None else sum(getattr(section, key) for key in keys)
+        if total > 1.0:
+            yield (name,), f"{' and '.join(keys)} should add up to at most 1", total
+
+
+def lines_end_somewhere(target: Target) -> Found:
+    """With wires or lines, arrays have a number of rows and columns."""
+    if None not in (target.array.rows, target.array.columns) or target.encoding == "signed":
+        return
+    wires = target.wires
+    given = {
+        "wires": wires.word_line_ohm + wires.bit_line_ohm + wires.driver_ohm + wires.sense_ohm > 0,
+        "lines": target.lines is not None,
+    }
+    for name, on in given.items():
+        if on:
+            yield (name,), "needs arrays with a number of rows and columns", "unlimited arrays"
+
+
+RULES: Final = (
+    one_sigma,
+    a_sigma_is_positive_somewhere,
+    limits_ascend,
+    rates_add_up,
+    lines_end_somewhere,
+)
