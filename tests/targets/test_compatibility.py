@@ -68,6 +68,24 @@ def test_every_row_has_its_setting():
     assert set(SWITCHES) > FIXED | FLUCTUATIONS
 
 
+def test_what_the_table_says():
+    """Written down a second time: everything is analog, but for these rows."""
+    analog = {"differential-pair", "offset-column", "bit-sliced"}
+    encodings = {
+        "twin arrays": {"differential-pair"},
+        "subtraction after the ADC": {"differential-pair"},
+        "bit slices": {"bit-sliced"},
+    }
+    drives = {
+        "I-V curve": {"parallel"},  # one pulse height: f(1) = 1
+        "bit-serial inputs": {"bit-serial"},
+        "pulse-width inputs": {"pulse-width"},
+    }
+    for effect in EFFECTS:
+        assert effect.encodings == encodings.get(effect.title, analog), effect.title
+        assert effect.drives == drives.get(effect.title, set(DRIVES)), effect.title
+
+
 @pytest.mark.parametrize(
     ("effect", "encoding", "drive"), ROWS, ids=lambda v: v.title if isinstance(v, Effect) else v
 )
