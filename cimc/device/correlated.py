@@ -40,8 +40,9 @@ def factor(lines: int, length: float) -> Tensor:
     if length >= SMOOTH:
         step = _SPACING * length
         ends = math.ceil(_MARGIN / _SPACING)
-        nodes = torch.arange(-ends, math.ceil((lines - 1) / step) + ends + 1) * step
-        distance = (place[:, None] - nodes) / length
+        last = math.ceil((lines - 1) / step) + ends
+        node = torch.arange(-ends, last + 1, dtype=torch.float64) * step
+        distance = (place[:, None] - node) / length
         weight = math.sqrt(_SPACING / math.sqrt(math.pi / 2))
         return distance.square_().neg_().exp_().mul_(weight).to(torch.float32)
     distance = (place[:, None] - place) / length

@@ -18,11 +18,9 @@ from cimc.program.model import ProgramLayer
 #: Changes conductances [uS] in place.
 Effect = Callable[[Tensor, Site], Tensor]
 
-_WRITING: Final[tuple[tuple[str, Effect], ...]] = (
+_BEFORE_FAULTS: Final[tuple[tuple[str, Effect], ...]] = (
     ("device-to-device", writing.vary),
     ("correlated", writing.vary_smoothly),
-)
-_BEFORE_FAULTS: Final[tuple[tuple[str, Effect], ...]] = (
     ("relaxation", ageing.relax),
     ("drift", ageing.drift),
     ("stuck", ageing.stick_cells),
@@ -71,8 +69,8 @@ def conductances_us(
 ) -> tuple[Tensor, ...]:
     """Return the conductances a chip has when it is read, one float32 tensor a plane [uS].
 
-    What writing leaves, then what time, faults and temperature make of it, in the order of
-    docs/numerics.md.
+    What writing leaves, then what time, faults and temperature make of it: the effects in the
+    order they stand in above, the fault map in between, as docs/numerics.md has it.
 
     Args:
         layer: Whose cells.
@@ -84,65 +82,28 @@ def conductances_us(
     """
     if measured is not None:
         return measured
-    written = written_us(layer, targets, physics, seed)
-    return aged_us(layer, written, physics, seed, faults, shared=targets)
-
-
-def written_us(
-    layer: ProgramLayer, targets: tuple[Tensor, ...], physics: Physics, seed: int
-) -> tuple[Tensor, ...]:
-    """Return the conductances right after programming, before faults.
-
-    Args:
-        layer: Whose cells.
-        targets: What the cells are programmed to; returned as they are where nothing changes.
-        physics: What is modelled.
-        seed: The chip.
-    """
     planes = []
     for number, target in enumerate(targets):
-        site, plane = Site(layer, number, physics, seed), target
-        if physics.on("programming"):
-            plane = writing.program(plane, site)
-        planes.append(_chain(_WRITING, plane, site, shared=target))
-    return tuple(planes)
-
-
-def aged_us(
-    layer: ProgramLayer,
-    written: tuple[Tensor, ...],
-    physics: Physics,
-    seed: int,
-    faults: Mapping[int, StuckCells],
-    shared: tuple[Tensor, ...] = (),
-) -> tuple[Tensor, ...]:
-    """Return the conductances at the time and temperature of the read, faults in.
-
-    Args:
-        layer: Whose cells.
-        written: What :func:`written_us` returned; overwritten, except what is ``shared``.
-        physics: What is modelled, and when.
-        seed: The chip.
-        faults: Known stuck cells by plane.
-        shared: Tensors that are not to be overwritten.
-    """
-    planes = []
-    for number, start in enumerate(written):
-        site, kept = Site(layer, number, physics, seed), shared[number] if shared else None
-        plane = _chain(_BEFORE_FAULTS, start, site, shared=kept)
+        site = Site(layer, number, physics, seed)
+        plane = writing.program(target, site) if physics.on("programming") else target
+        plane = _chain(_BEFORE_FAULTS, plane, site, target)
         if number in faults:
-            plane = plane.clone() if plane is kept else plane.contiguous()
-            known = faults[number]
-            plane.view(-1)[known.index.to(plane.device)] = known.g_us.to(plane.device)
-        planes.append(_chain(_AFTER_FAULTS, plane, site, shared=kept))
+            plane = _with_faults(plane.clone() if plane is target else plane, faults[number])
+        planes.append(_chain(_AFTER_FAULTS, plane, site, target))
     return tuple(planes)
 
 
 def _chain(
-    effects: Sequence[tuple[str, Effect]], plane: Tensor, site: Site, shared: Tensor | None
+    effects: Sequence[tuple[str, Effect]], plane: Tensor, site: Site, target: Tensor
 ) -> Tensor:
-    """Apply the effects that are modelled, in place except on a shared plane."""
+    """Apply the effects that are modelled, in place; the targets are copied first."""
     for name, effect in effects:
         if site.physics.on(name):
-            plane = effect(plane.clone() if plane is shared else plane, site)
+            plane = effect(plane.clone() if plane is target else plane, site)
+    return plane
+
+
+def _with_faults(plane: Tensor, known: StuckCells) -> Tensor:
+    plane = plane.contiguous()
+    plane.view(-1)[known.index.to(plane.device)] = known.g_us.to(plane.device)
     return plane

@@ -10,10 +10,18 @@ import torch
 from torch import Tensor
 
 from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.compensation import (
+    after_programming,
+    compensated,
+    compensates,
+    factor_of,
+)
+from cimc.executor.fluctuation_variance import variance_us2
 from cimc.executor.known_faults import stuck_cells
 from cimc.executor.matrices import Matrices, matrices
+from cimc.executor.measured import Measured, cells_of
 from cimc.executor.physics import Physics
-from cimc.program.model import DeviceProgram
+from cimc.program.model import DeviceProgram, ProgramLayer
 
 #: Conductance targets kept from chip to chip, at most [byte]; beyond, they are unpacked anew.
 _KEPT = 1 << 30
@@ -28,6 +36,7 @@ class Wafer:
         physics: What is modelled.
         device: Where it is computed.
         faults: Known stuck cells by layer and plane.
+        measured: Conductances read back from one chip, by layer [uS]; None: they are modelled.
         unpacked: Conductance targets by layer, kept where chips differ [uS].
     """
 
@@ -35,6 +44,7 @@ class Wafer:
     physics: Physics
     device: torch.device
     faults: Mapping[str, Mapping[int, StuckCells]]
+    measured: Measured | None = None
     unpacked: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
     def targets(self, name: str) -> tuple[Tensor, ...]:
@@ -48,9 +58,19 @@ class Wafer:
         return found
 
 
-def wafer_of(program: DeviceProgram, physics: Physics, device: torch.device) -> Wafer:
-    """Return what the chips of a program share."""
-    return Wafer(program, physics, device, stuck_cells(program))
+def wafer_of(
+    program: DeviceProgram,
+    physics: Physics,
+    device: torch.device,
+    measured: Measured | None = None,
+) -> Wafer:
+    """Return what the chips of a program share.
+
+    Raises:
+        ProgramError: CIMC-P60, CIMC-P61, the measured conductances do not cover the program.
+    """
+    read_back = None if measured is None else cells_of(program, measured, device)
+    return Wafer(program, physics, device, stuck_cells(program), read_back)
 
 
 def _bytes(planes: tuple[Tensor, ...]) -> int:
@@ -83,10 +103,35 @@ class Crossbars:
         return seen
 
     def _work_out(self, name: str) -> Matrices:
+        layer, physics = self._wafer.program.layers[name], self._wafer.physics
+        planes = self._planes(name, physics)
+        seen = matrices(layer, planes, physics.target, self._variances(layer, planes))
+        if self._wafer.measured is not None or not compensates(physics):
+            return seen
+        before = self._planes(name, after_programming(physics))
+        return compensated(seen, factor_of(layer, before, planes, physics))
+
+    def _planes(self, name: str, physics: Physics) -> tuple[Tensor, ...]:
+        """Return what each plane of a layer contributes to the currents [uS]."""
         wafer = self._wafer
-        layer = wafer.program.layers[name]
-        planes = conductances_us(
-            layer, wafer.targets(name), wafer.physics, self._seed, wafer.faults.get(name, {})
+        return conductances_us(
+            wafer.program.layers[name],
+            wafer.targets(name),
+            physics,
+            self._seed,
+            wafer.faults.get(name, {}),
+            None if wafer.measured is None else wafer.measured.get(name),
         )
-        variances = tuple(p.square() for p in planes) if self._read_noise else None
-        return matrices(layer, planes, wafer.physics.target, variances)
+
+    def _variances(
+        self, layer: ProgramLayer, planes: tuple[Tensor, ...]
+    ) -> tuple[Tensor, ...] | None:
+        """Return how each plane fluctuates from read to read [uS^2]; None: not at all."""
+        if not self._read_noise:
+            return None
+        found = [
+            variance_us2(layer, number, plane, self._wafer.physics, self._seed)
+            for number, plane in enumerate(planes)
+        ]
+        known = tuple(variance for variance in found if variance is not None)
+        return known if len(known) == len(planes) else None

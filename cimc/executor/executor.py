@@ -18,7 +18,9 @@ from cimc.executor import values
 from cimc.executor.bind import Reads, bind
 from cimc.executor.crossbars import Crossbars, Wafer, wafer_of
 from cimc.executor.fluctuation import Noise
+from cimc.executor.fluctuation_variance import EFFECTS as FLUCTUATING
 from cimc.executor.guard import guarded
+from cimc.executor.measured import Measured
 from cimc.executor.physics import physics_of
 from cimc.executor.steps import Environment, Step, check, steps_of
 from cimc.executor.workspace import Workspace
@@ -65,6 +67,7 @@ class Executor:
         *,
         effects: AbstractSet[str] | None = None,
         at_s: float | None = None,
+        measured: Measured | None = None,
     ) -> None:
         """Program the chip.
 
@@ -78,11 +81,15 @@ class Executor:
             effects: In mode ``chip``, model only these non-idealities, see
                 ``cimc.targets.compatibility.SWITCHES``; None: all the target describes.
             at_s: Time after programming [s]; None: the target's ``read.at``.
+            measured: Conductances read back from a chip, by layer name, one tensor a plane [uS]:
+                in mode ``chip`` they stand for all that is modelled of its cells but wires and
+                fluctuations.
 
         Raises:
             UsageError: CIMC-U45, no such mode; CIMC-U46, a batch below 1; CIMC-U47, no such
                 non-ideality.
-            ProgramError: CIMC-P40, CIMC-P41, the program contradicts itself.
+            ProgramError: CIMC-P40, CIMC-P41, the program contradicts itself; CIMC-P60, CIMC-P61,
+                the measured conductances do not cover it.
         """
         if batch is not None and batch < 1:
             raise UsageError("CIMC-U46", f"a batch of {batch} samples", hint="1 or more")
@@ -93,15 +100,15 @@ class Executor:
             self._constants = {f"@{n}": v.to(where) for n, v in program.constants.items()}
         self.program, self.mode, self._batch = program, mode, batch
         self._converted = _converted_inputs(program) if physics.converters else frozenset()
-        self._program_chip(wafer_of(program, physics, where), seed)
+        read_back = measured if mode == "chip" else None
+        self._program_chip(wafer_of(program, physics, where, read_back), seed)
 
     def _program_chip(self, wafer: Wafer, seed: int) -> None:
         self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
         physics = wafer.physics
         noise = None
-        read = physics.target.noise.read
-        if physics.on("read") and read is not None:
-            noise = Noise(read.sigma_relative, Normals(seed, "read", device=wafer.device))
+        if physics.effects & FLUCTUATING:
+            noise = Noise(1.0, Normals(seed, "read", device=wafer.device))
         with torch.inference_mode():
             crossbars = Crossbars(wafer, seed, read_noise=noise is not None)
             reads = bind(self.program, crossbars, physics, noise, self._workspace)
