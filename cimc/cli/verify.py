@@ -30,6 +30,12 @@ _LAYERS_SHOWN = 60
 @click.option("--ideal", is_flag=True, help="Exact cells, no converters, no noise: one run.")
 @effect_options
 @click.option(
+    "--measured",
+    multiple=True,
+    metavar="G",
+    help="Conductances read back from a chip instead of simulated ones; repeatable, one a chip.",
+)
+@click.option(
     "--min-accuracy", type=float, metavar="A", help="Gate: the lower bound must reach A (0..1)."
 )
 @click.option(
@@ -77,6 +83,7 @@ def verify_command(as_json: bool, **given: Any) -> int:
         "only": given["only"],
         "without": given["without"],
         "at": given["at"],
+        "measured": given["measured"] or None,
     }
     Options(**options).check()  # before anything is read
     program = read(given["program"])
@@ -104,6 +111,7 @@ def _show(report: VerifyReport, program: str, asked: int) -> None:
         ("noise-free", figure(report.noise_free)),
         ("chips", _spread(report)),
         ("non-idealities", _effects(report)),
+        *([("measured", ", ".join(report.measured))] if report.measured else []),
         (
             f"{100 * report.confidence:g} % interval of the {what}",
             f"{figure(report.ci_low)} .. {figure(report.ci_high)}  ({report.interval})",
@@ -141,7 +149,7 @@ def _effects(report: VerifyReport) -> str:
     from cimc.verification.effects import time_text
 
     text = ", ".join(report.effects) or "none"
-    if report.effects:
+    if report.effects and not report.measured:
         text += f"; {time_text(report.at_s)} after programming"
     if report.effects_not_described:
         text += f"; not described by the target: {', '.join(report.effects_not_described)}"

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cimc.program.model import DeviceProgram
 from cimc.verification.batches import Feed
+from cimc.verification.effects import Selection
 from cimc.verification.gates import Decider, Decision, Estimate, Gate
 from cimc.verification.intervals import Interval, chips_needed
+from cimc.verification.measured_chips import sources_of
 from cimc.verification.options import Options, Progress, silent
 from cimc.verification.scoring import Baseline, Runner, Score, score
 
@@ -72,8 +75,10 @@ def draw_chips(
     )
     decider = Decider(estimate, gate)
     scores: list[Score] = []
-    for i in range(options.chips):
-        progress("chips", i / options.chips)
+    measured = len(sources_of(options.measured))
+    count = measured if measured > 1 else options.chips
+    for i in range(count):
+        progress("chips", i / count)
         scores.append(score(chip.chip(options.seed + i), feeds, baseline))
         if decider.update(scores[-1].get(metric)):
             break
@@ -82,6 +87,19 @@ def draw_chips(
     warnings = _too_few(options, decider.interval, len(scores))
     values = tuple(s.get(metric) for s in scores)
     return Drawn(tuple(scores), values, decider.interval, decision, warnings)
+
+
+def varies(program: DeviceProgram, options: Options, selection: Selection) -> bool:
+    """Return whether two chips, or two inferences of one, can differ.
+
+    One measured chip is the same whenever its reads do not fluctuate.
+    """
+    if not program.layers:
+        return False
+    measured = len(sources_of(options.measured))
+    if measured > 1:
+        return True
+    return selection.fluctuates if measured else selection.random
 
 
 def _too_few(options: Options, interval: Interval, chips: int) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram, Golden
-from cimc.verification.chips import Drawn, draw_chips
+from cimc.verification.chips import Drawn, draw_chips, varies
 from cimc.verification.effects import Selection
 from cimc.verification.metrics import snr_db
 from cimc.verification.options import Options, Progress
@@ -69,7 +69,7 @@ def verify_golden(
             baseline,
             options,
             None,
-            random=bool(program.layers) and selection.random,
+            random=varies(program, options, selection),
             progress=progress,
         )
     sources = layer_operations(program)

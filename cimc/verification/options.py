@@ -8,6 +8,7 @@ from typing import Literal
 
 from cimc.errors import UsageError
 from cimc.verification.effects import Names, Time, names_of, require_one, seconds_of
+from cimc.verification.measured_chips import Measured, sources_of
 
 Mode = Literal["chip", "ideal"]
 Sequence = Literal["bounded", "normal"]
@@ -37,6 +38,7 @@ class Options:
     only: Names = None
     without: Names = None
     at: Time = None
+    measured: Measured = None
 
     def check(self) -> None:
         """Refuse values out of range.
@@ -68,6 +70,10 @@ class Options:
                 "--only": names_of(self.only) is not None,
                 "--without": names_of(self.without) is not None,
             }
+        )
+
+        require_one(
+            {"--ideal": self.mode == "ideal", "--measured": bool(sources_of(self.measured))}
         )
 
     @property

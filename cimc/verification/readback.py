@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,18 +148,3 @@ def _unreadable(path: Path, why: str) -> ProgramError:
         where=str(path),
         hint="a .safetensors or .npz file with array_0, array_1, ..., or a folder of CSV files",
     )
-
-
-def planes_of_files(
-    paths: Iterable[str | Path | Readback], program: DeviceProgram
-) -> list[tuple[Readback, Mapping[str, Any]]]:
-    """Return each chip's read-back and the planes of every layer [uS].
-
-    Raises:
-        ProgramError: CIMC-P70..P74, see :func:`read_readback`.
-    """
-    found = []
-    for path in paths:
-        readback = path if isinstance(path, Readback) else read_readback(path, program)
-        found.append((readback, measured.planes(program, readback)))
-    return found

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from cimc.program.measured import Readback
 from cimc.verification.chips import Drawn
 from cimc.verification.effects import Selection
 from cimc.verification.gates import Decision, Gate
+from cimc.verification.measured_chips import sources_of
 from cimc.verification.options import Options
 from cimc.verification.per_layer import LayerSnr
 from cimc.verification.scoring import Metric
@@ -58,6 +60,7 @@ class VerifyReport:
         effects: Non-idealities the chips had; none in ideal mode.
         effects_not_described: Those that were named but that the target does not describe.
         at_s: Time after programming at which the chips were evaluated [s].
+        measured: Read-backs whose conductances the chips had, in their order; none: simulated.
         seconds: Wall time [s].
         warnings: What the user should know.
     """
@@ -93,6 +96,7 @@ class VerifyReport:
     effects: tuple[str, ...] = ()
     effects_not_described: tuple[str, ...] = ()
     at_s: float = 0.0
+    measured: tuple[str, ...] = ()
 
     @property
     def per_layer_snr_db(self) -> dict[str, float]:
@@ -189,6 +193,9 @@ def make_report(
         effects=() if options.mode == "ideal" else selection.effects,
         effects_not_described=selection.absent,
         at_s=selection.at_s,
+        measured=tuple(
+            s.name if isinstance(s, Readback) else str(s) for s in sources_of(options.measured)
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -11,25 +11,20 @@ import numpy.typing as npt
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
 from cimc.verification import golden
-from cimc.verification.batches import batch_size, join, pieces, split, subset
-from cimc.verification.chips import Drawn, draw_chips
+from cimc.verification.batches import pieces, split, subset
+from cimc.verification.chips import Drawn, draw_chips, varies
 from cimc.verification.data import Data, check_data
 from cimc.verification.effects import Names, Selection, Time, select
+from cimc.verification.evaluation import Evaluation
 from cimc.verification.float_layers import FloatLayers
 from cimc.verification.gates import Gate
+from cimc.verification.measured_chips import Measured, remaining
 from cimc.verification.options import CHIPS, Mode, Options, Progress, Sequence, silent
 from cimc.verification.per_layer import MODES, LayerSnr, LayerTally, layer_operations, tapped
-from cimc.verification.reference import Reference, reference_outputs
+from cimc.verification.reference import Reference
 from cimc.verification.report import Findings, VerifyReport, make_report
 from cimc.verification.runners import executors
-from cimc.verification.scoring import (
-    Baseline,
-    ExecutorFactory,
-    Runner,
-    make_baseline,
-    score,
-    score_outputs,
-)
+from cimc.verification.scoring import ExecutorFactory, Runner
 
 Array = npt.NDArray[Any]
 #: Samples of the per-layer figures: they are sums over all positions, and all layers are kept.
@@ -52,6 +47,7 @@ def verify(
     only: Names = None,
     without: Names = None,
     at: Time = None,
+    measured: Measured = None,
     executor_factory: ExecutorFactory | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
@@ -79,6 +75,10 @@ def verify(
             ``cimc.targets.compatibility.SWITCHES``; a name or several.
         without: Chips have everything the target describes but these.
         at: Time after programming, written (``1d``) or in seconds; None: the target's.
+        measured: Conductances read back from chips instead of simulated ones: a file, or several,
+            one a chip, see :func:`cimc.verification.readback.read_readback`.  What stands in
+            them already (programming noise, drift, stuck cells, ...) is not simulated on top.
+            One chip is one measurement; it is run ``chips`` times when reads fluctuate.
         executor_factory: Makes the runners; the reference executor by default.
         progress: Told how far the work is.
 
@@ -87,14 +87,17 @@ def verify(
             nothing to verify with, CIMC-U06 ``only`` beside ``without``, CIMC-U08 not a time,
             CIMC-U47 an unknown non-ideality.
         ModelError: CIMC-M71..M89, the data or the reference do not fit the program.
+        ProgramError: CIMC-P70..P74, the measured conductances cannot be used.
     """
     options = Options(
         chips, mode, min_accuracy, max_drop, quantile, confidence, sequence, seed,
-        only, without, at,
+        only, without, at, measured,
     )  # fmt: skip
     options.check()
     selection = select(program, only, without, at, mode)
-    factory = executor_factory or executors(selection)
+    if measured is not None:
+        selection = remaining(selection)
+    factory = executor_factory or executors(selection, measured)
     if data is None and (reference is None or program.golden is None):
         return golden.verify_golden(program, options, selection, factory, progress)
     arrays = data if data is not None else golden.inputs_of(program)
@@ -119,8 +122,6 @@ class _Verification:
         self._program, self._reference, self._data = program, reference, data
         self._options, self._factory, self._progress = options, factory, progress
         self._selection = selection
-        self._batch = batch_size(data)
-        self._feeds = split(data, program.inputs, batched=program.batched, batch=self._batch)
         self._warnings: list[str] = []
 
     def report(self) -> VerifyReport:
@@ -130,69 +131,40 @@ class _Verification:
         ideal = self._factory(self._program, "ideal", options.seed)
         noise_free = self._factory(self._program, "noise-free", options.seed)
         chip = self._factory(self._program, "chip", options.seed)
-        own = self._outputs(ideal)
-        baseline = self._baseline(own)
-        gate = self._gate(baseline)
-        exact = score_outputs(own, baseline)
-        free = score(noise_free, self._feeds, baseline, self._share("noise-free"))
+        self._warnings += getattr(chip, "warnings", ())  # of measured chips
+        evaluation = Evaluation(self._program, self._reference, self._data, ideal, self._progress)
+        self._warnings += evaluation.warnings
+        metric = evaluation.baseline.metric
+        gate = self._gate(evaluation)
+        free = evaluation.score(noise_free, "noise-free")
         if options.mode == "ideal":
-            drawn = Drawn.single(exact, baseline, gate)
+            drawn = Drawn.single(evaluation.ideal, evaluation.baseline, gate)
         else:
             drawn = draw_chips(
                 chip,
-                self._feeds,
-                baseline,
+                evaluation.feeds,
+                evaluation.baseline,
                 options,
                 gate,
-                random=bool(self._program.layers) and self._selection.random,
+                random=varies(self._program, options, self._selection),
                 progress=self._progress,
             )
-        layers = self._layers(ideal, noise_free, ideal if options.mode == "ideal" else chip)
+        shown = ideal if options.mode == "ideal" else chip
         findings = Findings(
-            metric=baseline.metric,
-            baseline="ideal" if self._reference is None else "float",
-            reference=self._reference_figure(baseline),
-            ideal=exact.get(baseline.metric),
-            noise_free=free.get(baseline.metric),
+            metric=metric,
+            baseline=evaluation.against,
+            reference=evaluation.reference_figure,
+            ideal=evaluation.ideal.get(metric),
+            noise_free=free.get(metric),
             samples=self._data.samples,
-            layers=layers,
+            layers=self._layers(evaluation.batch, ideal, noise_free, shown),
             seconds=time.perf_counter() - started,
             warnings=tuple(self._warnings),
         )
         return make_report(options, self._selection, gate, drawn, findings)
 
-    def _outputs(self, runner: Runner) -> dict[str, Array]:
-        parts = []
-        for i, feed in enumerate(self._feeds):
-            parts.append(dict(runner.run(feed).outputs))
-            self._progress("ideal", (i + 1) / len(self._feeds))
-        return join(parts)
-
-    def _baseline(self, own: Mapping[str, Array]) -> Baseline:
-        self._progress("float reference", 0.0)
-        wanted: Mapping[str, Array] = own
-        if self._reference is not None:
-            wanted = reference_outputs(
-                self._reference, self._data, batched=self._program.batched, batch=self._batch
-            )
-        else:
-            self._warnings.append(
-                "no reference: figures are against the program's own ideal mode; "
-                "give the original model with --reference"
-            )
-        self._progress("float reference", 1.0)
-        baseline = make_baseline(wanted, own, self._data.labels)
-        if baseline.skipped:
-            self._warnings.append(f"outputs not compared: {', '.join(baseline.skipped)}")
-        return baseline
-
-    def _reference_figure(self, baseline: Baseline) -> float | None:
-        if self._reference is None or baseline.metric == "snr_db":
-            return None
-        return baseline.top1 if baseline.metric == "top1" else 1.0
-
-    def _gate(self, baseline: Baseline) -> Gate | None:
-        options = self._options
+    def _gate(self, evaluation: Evaluation) -> Gate | None:
+        options, baseline = self._options, evaluation.baseline
         if not options.gated:
             return None
         if baseline.metric == "snr_db":
@@ -204,7 +176,7 @@ class _Verification:
             )
         thresholds = [] if options.min_accuracy is None else [options.min_accuracy]
         if options.max_drop is not None:
-            figure = self._reference_figure(baseline)
+            figure = evaluation.reference_figure
             if figure is None:
                 raise UsageError(
                     "CIMC-U03",
@@ -215,15 +187,17 @@ class _Verification:
             thresholds.append(figure - options.max_drop)
         return Gate(max(thresholds))
 
-    def _layers(self, ideal: Runner, noise_free: Runner, chip: Runner) -> tuple[LayerSnr, ...]:
+    def _layers(
+        self, batch: int, ideal: Runner, noise_free: Runner, chip: Runner
+    ) -> tuple[LayerSnr, ...]:
         operations = layer_operations(self._program)
         if self._reference is None or callable(self._reference) or not operations:
             return ()
         reference = FloatLayers(self._reference, sorted(set(operations.values()) - {""}))
         tally = LayerTally(operations)
         runners = dict(zip(MODES, (ideal, noise_free, chip), strict=True))
-        batched, batch = self._program.batched, self._batch
-        parts = self._layer_pieces()
+        batched = self._program.batched
+        parts = self._layer_pieces(batch)
         for done, part in enumerate(parts):
             self._progress("layers", done / len(parts))
             feeds = split(part, self._program.inputs, batched=batched, batch=batch)
@@ -238,14 +212,11 @@ class _Verification:
         self._progress("layers", 1.0)
         return tuple(found)
 
-    def _layer_pieces(self) -> list[Data]:
+    def _layer_pieces(self, batch: int) -> list[Data]:
         """Return the samples of the per-layer figures, few at a time: all layers are held."""
         if not self._program.batched:
             return [self._data]
         few = subset(self._data, LAYER_SAMPLES)
         fixed = [s.shape[0] for s in self._program.inputs if s.shape]
-        step = max([1, self._batch // 16, *(d for d in fixed if isinstance(d, int))])
+        step = max([1, batch // 16, *(d for d in fixed if isinstance(d, int))])
         return list(pieces(few, step))
-
-    def _share(self, what: str) -> Callable[[float], None]:
-        return lambda share: self._progress(what, share)

@@ -16,7 +16,7 @@ from cimc.errors import ProgramError
 from cimc.program.arrays import conductance_us
 from cimc.program.inspection import write_csv
 from cimc.program.model import DeviceProgram
-from cimc.verification.readback import planes_of_files, read_readback
+from cimc.verification.readback import read_readback
 from tests.program.factories import mlp
 
 
@@ -57,13 +57,6 @@ def test_all_forms_hold_the_same(
     for k, matrix in readback.arrays.items():
         assert matrix.dtype == np.float32
         np.testing.assert_array_equal(matrix, conductance_us(program, k))
-
-
-def test_several_chips(tmp_path: Path) -> None:
-    program = mlp()
-    found = planes_of_files([tensors(tmp_path, program), npz(tmp_path, program)], program)
-    assert [Path(r.name).name for r, _ in found] == ["g.safetensors", "g.npz"]
-    assert set(found[0][1]) == set(program.layers)
 
 
 def refused(code: str, path: Path) -> str:
