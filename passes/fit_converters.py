@@ -2,202 +2,222 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
-from cimc.device.converters import adc_codes, dac_codes, largest_code
+from cimc.errors import UsageError
+from cimc.ir import rewrite
 from cimc.ir.input_vectors import input_vectors
 from cimc.ir.interpreter import interpret
-from cimc.ir.layer import Adc, Cells, CrossbarLayer, Dac, InputStatistics, Use
+from cimc.ir.layer import CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
+from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.fit import METHODS, Method, Periphery, fit
+from cimc.quantizers.periphery.lanes import lanes_of
+from cimc.quantizers.periphery.search import Task
+from cimc.quantizers.periphery.sharing import converter_groups
+from cimc.targets import Target
+from cimc.targets.lanes import lane_count
 from cimc.verification.batches import split, subset
 
-#: Full scales tried, as shares of the largest value seen.
-_SHARES = tuple(np.geomspace(1.0, 0.1, 24))
+#: Sampled inputs of all layers together [-]; products and conversions of one layer.
+_HELD, _PRODUCTS, _CONVERSIONS = 2**25, 2**28, 2**19
+_FEWEST = 64
+
+#: Use, by node and operand.
+Key = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class FitConverters(Pass):
     """Choose DAC and ADC full scales.
 
-    1. With calibration data, the DAC range minimizes the mean square error of the conversion over
-       the histogram of the inputs; inputs that are never negative use unsigned codes.
-    2. With data, the ADC range of each row tile minimizes the mean square error of the conversion
-       of its bit-line currents on sampled input vectors, as the quantized network produces them.
+    1. With calibration data a range is ``max``: the largest magnitude; ``percentile``: that share
+       of the values lies within; ``mse``: the least mean square error of each conversion;
+       ``search``: the least error of the layer's output against that of the float network,
+       DAC and ADC together.  DACs see the float network's inputs (searched ones too, to begin
+       with), ADCs sampled inputs of the quantized network.
+    2. Inputs that are never negative use unsigned codes, and so do currents.
     3. Without data, the DAC finds its range for each sample at run time, and the ADC range comes
-       from the weights: inputs are taken to be half-normal with a scale of a third of the full
-       range, all of one sign for the mean, and the range covers the mean and four standard
-       deviations of the column that needs most.
+       from the weights, see :mod:`cimc.quantizers.periphery.prior`.
+    4. What shares one ADC range is the target's choice (``adc.range``); ``full-scale`` is the
+       largest current that inputs in the DAC's range can cause, whatever the method.
 
     Attributes:
+        input_method: For DACs: ``max``, ``percentile``, ``mse`` or ``search``.
+        adc_method: For ADCs, likewise.
+        percentile: Of the method of that name [%].
         samples: Most calibration samples run for the ADC ranges [-].
-        vectors: Most input vectors a use and run [-].
+        vectors: Most input vectors a use [-].
+
+    Raises:
+        UsageError: CIMC-U41, there is no such method, or the percentile is not one.
     """
 
     name: ClassVar[str] = "fit-converters"
     needs: ClassVar[Stage] = Stage.ASSIGNED
     gives: ClassVar[Stage] = Stage.ASSIGNED
 
+    input_method: str = "search"
+    adc_method: str = "search"
+    percentile: float = 99.99
     samples: int = 128
-    vectors: int = 512
+    vectors: int = 2048
+
+    def __post_init__(self) -> None:
+        for key in ("input_method", "adc_method"):
+            value = getattr(self, key)
+            if value not in METHODS:
+                raise UsageError(
+                    "CIMC-U41",
+                    f"{self.name}.{key}: there is no method {value!r}",
+                    hint="one of " + ", ".join(METHODS),
+                )
+        if not 0 < self.percentile <= 100:
+            raise UsageError(
+                "CIMC-U41",
+                f"{self.name}.percentile must be above 0 and at most 100 (got {self.percentile})",
+                hint="99.9",
+            )
 
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with the converter settings of every use."""
-        dac_bits, adc_bits = context.target.read.dac_bits, context.target.adc.bits
-        layers = {
-            name: replace(layer, uses=tuple(_with_dac(use, dac_bits) for use in layer.uses))
-            for name, layer in network.layers.items()
-        }
-        if adc_bits is None:
-            return replace(network, layers=layers)
-        if context.data is None:
-            fitted = {name: _with_adc(layer, {}, adc_bits) for name, layer in layers.items()}
-            return replace(network, layers=fitted)
-        seen = self._currents(network, layers, context)
-        fitted = {name: _with_adc(layer, seen, adc_bits) for name, layer in layers.items()}
-        return replace(network, layers=fitted)
+        target = context.target
+        if target.read.dac_bits is None and target.adc.bits is None:
+            return network
+        method = Method(self.input_method, self.adc_method, self.percentile)
+        tensors = rewrite.attributes(network.graph)
+        around = {name: periphery_of(layer, target) for name, layer in network.layers.items()}
+        samples = {} if context.data is None else self._sample(network, around, context)
+        layers = {}
+        for done, (name, layer) in enumerate(network.layers.items(), 1):
+            matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
+            uses = []
+            for use in layer.uses:
+                parts = samples.pop((use.node, use.operand), None)
+                task = None if parts is None else _task(layer, matrix, parts)
+                uses.append(fit(use, around[name], task, method))
+            layers[name] = replace(layer, uses=tuple(uses))
+            context.progress(self.name, done / len(network.layers))
+        return replace(network, layers=layers)
 
-    def _currents(
-        self, network: Network, layers: Mapping[str, CrossbarLayer], context: PassContext
-    ) -> dict[tuple[str, int], Tensor]:
-        """Return sampled input vectors of every use, in DAC full scales: ``(n, groups, rows)``."""
+    def _sample(
+        self, network: Network, around: Mapping[str, Periphery], context: PassContext
+    ) -> dict[Key, list[Tensor]]:
+        """Return input vectors of every use: of the quantized and, where kept, the float network.
+
+        Returns:
+            One or two tensors ``(n, groups, rows)`` a use.
+        """
         assert context.data is not None
-        uses = {
-            (use.node, use.operand): (layer, use)
-            for layer in layers.values()
-            for use in layer.uses
-        }
-        by_node: dict[str, list[tuple[CrossbarLayer, Use]]] = {}
-        for layer, use in uses.values():
-            by_node.setdefault(use.node, []).append((layer, use))
-        seen: dict[tuple[str, int], list[Tensor]] = {key: [] for key in uses}
+        data = subset(context.data, self.samples)
+        feeds = split(data, network.inputs, batched=network.batched, batch=context.batch)
+        counts = self._counts(network, around, len(feeds))
+        graphs = [g for g in (network.graph, network.reference) if g is not None]
+        parts: dict[Key, list[list[Tensor]]] = {}
+        for number, feed in enumerate(feeds):
+            inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
+            for which, graph in enumerate(graphs):
+                for key, x in self._seen(graph, inputs, network, counts, context.seed + number):
+                    held = parts.setdefault(key, [[] for _ in graphs])
+                    held[which].append(x)
+        return {key: [torch.cat(p) for p in held if p] for key, held in parts.items()}
+
+    def _seen(
+        self,
+        graph: GraphModule,
+        inputs: list[Tensor],
+        network: Network,
+        counts: Mapping[str, int],
+        seed: int,
+    ) -> Iterator[tuple[Key, Tensor]]:
+        """Run a graph; yield sampled input vectors of each use, at the same places for a seed."""
+        uses: dict[str, list[tuple[CrossbarLayer, Use]]] = {}
+        for layer in network.layers.values():
+            for use in layer.uses:
+                uses.setdefault(use.node, []).append((layer, use))
+        found: list[tuple[Key, Tensor]] = []
 
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
-            for layer, use in by_node.get(node.name, ()):
-                most = max(
-                    1, min(self.vectors, 2**22 // (layer.geometry.groups * layer.geometry.rows))
-                )
+            for layer, use in uses.get(node.name, ()):
                 x = input_vectors(
-                    node, use.operand, operands, value, layer.geometry, most, context.seed
+                    node, use.operand, operands, value, layer.geometry, counts[layer.name], seed
                 )
-                held = sum(map(len, seen[use.node, use.operand]))
-                if held < 4 * most:
-                    seen[use.node, use.operand].append(_converted(x.float(), use.dac))
+                found.append(((use.node, use.operand), x.to(torch.float32, copy=True)))
             return value
 
-        data = subset(context.data, self.samples)
-        for feed in split(data, network.inputs, batched=network.batched, batch=context.batch):
-            inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
-            interpret(network.graph, inputs, observe)
-        return {key: torch.cat(parts) for key, parts in seen.items() if parts}
+        interpret(graph, inputs, observe)
+        yield from found
+
+    def _counts(
+        self, network: Network, around: Mapping[str, Periphery], feeds: int
+    ) -> dict[str, int]:
+        """Return how many input vectors of each layer to take from each run."""
+        uses = sum(len(layer.uses) for layer in network.layers.values())
+        counts = {}
+        for name, layer in network.layers.items():
+            groups, rows, columns = layer.geometry.shape
+            drive, lanes = around[name].drive, len(around[name].lanes)
+            reads = lanes * (drive.bits or 1 if drive.kind == "bit-serial" else 1)
+            most = min(
+                self.vectors,
+                _HELD // (uses * groups * rows),
+                _PRODUCTS // (groups * rows * columns * reads),
+                _CONVERSIONS // (len(around[name].row_tiles) * groups * columns * reads),
+            )
+            counts[name] = -(-max(most, _FEWEST) // feeds)
+        return counts
 
 
-def _converted(x: Tensor, dac: Dac) -> Tensor:
-    """Return input vectors as the DAC applies them, in full scales."""
-    if dac.bits is None or dac.x_max is None:
-        return x / x.abs().max().clamp(min=1e-30)
-    q = largest_code(dac.bits, signed=dac.signed)
-    return dac_codes(x.clone(), q / dac.x_max, dac.bits, signed=dac.signed) / q
-
-
-def _with_dac(use: Use, bits: int | None) -> Use:
-    statistics = use.statistics
-    if bits is None:
-        return replace(use, dac=Dac())
-    if statistics is None or statistics.limit == 0.0:
-        return replace(use, dac=Dac(bits, True, "dynamic", None))
-    signed = statistics.x_min < 0
-    return replace(use, dac=Dac(bits, signed, "static", best_range(statistics, bits, signed)))
-
-
-def best_range(statistics: InputStatistics, bits: int, signed: bool) -> float:
-    """Return the DAC full scale with the least mean square error over the histogram of ``|x|``."""
-    bins = len(statistics.histogram)
-    centers = (np.arange(bins) + 0.5) * statistics.limit / bins
-    counts = statistics.histogram.astype(np.float64)
-    top = max(abs(statistics.x_min), abs(statistics.x_max))
-    q = largest_code(bits, signed=signed)
-
-    def error(x_max: float) -> float:
-        inside = centers <= x_max
-        clipped = np.where(inside, 0.0, centers - x_max) ** 2
-        rounding = np.where(inside, (x_max / q) ** 2 / 12, 0.0)
-        return float((counts * (clipped + rounding)).sum())
-
-    return float(min((top * share for share in _SHARES), key=error))
-
-
-def _with_adc(
-    layer: CrossbarLayer, seen: Mapping[tuple[str, int], Tensor], bits: int
-) -> CrossbarLayer:
+def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
+    """Return the converters around a layer on a target."""
     assert layer.cells is not None
     assert layer.row_tiles is not None
-    delta = conductance_difference(layer.cells, layer)
-    uses = []
-    for use in layer.uses:
-        x = seen.get((use.node, use.operand))
-        full = (
-            _from_weights(delta, layer.row_tiles)
-            if x is None or not len(x)
-            else _from_currents(x, delta, layer.row_tiles, bits)
-        )
-        uses.append(replace(use, adc=Adc(bits, full.reshape(-1, 1, 1))))
-    return replace(layer, uses=tuple(uses))
+    assert layer.tiles is not None
+    after = target.pair.subtraction == "after-adc"
+    lanes = lanes_of(layer, subtracted_after=after)
+    assert len(lanes) == lane_count(target)
+    row_tiles = tuple((int(first), int(rows)) for first, rows in layer.row_tiles)
+    groups, _, columns = layer.geometry.shape
+    adjacent = target.pair.placement == "adjacent-columns"
+    pair = layer.encoding == "differential-pair" and adjacent
+    return Periphery(
+        lanes=lanes,
+        bit_lines_only=len(lanes) > 1,
+        row_tiles=row_tiles,
+        gain=layer.cells.gain.float().expand(groups * columns),
+        groups=converter_groups(
+            target.adc.range,
+            (len(row_tiles), len(lanes), groups * columns),
+            layer.tiles,
+            columns_per_adc=target.adc.columns_per_adc,
+            bit_lines=2 if pair else 1,
+            adjacent=adjacent,
+        ),
+        policy=target.adc.range,
+        drive=Drive(target.read.dac_bits, True, target.read.drive, target.read.signed_inputs),
+        adc_bits=target.adc.bits,
+    )
 
 
-def conductance_difference(cells: Cells, layer: CrossbarLayer) -> Tensor:
-    """Return what a bit line sees of each weight, float32 ``(groups, rows, columns)`` [uS]."""
-    planes = [
-        p if cells.states_us is None else cells.states_us[p.to(torch.int64)] for p in cells.planes
-    ]
-    if len(planes) == 1:
-        return planes[0]
-    if layer.encoding == "offset-column":
-        return planes[0] - planes[1][:, :, :1]
-    return planes[0] - planes[1]
+def _task(layer: CrossbarLayer, matrix: Tensor, parts: list[Tensor]) -> Task:
+    """Return what the layer is to give for sampled inputs: the float outputs, where they are kept.
 
-
-def _from_weights(delta: Tensor, row_tiles: npt.NDArray[np.int32]) -> Tensor:
-    mean, power = math.sqrt(2 / math.pi) / 3, 1 / 9
-    full = []
-    for first, size in row_tiles.tolist():
-        tile = delta[:, first : first + size]
-        spread = 4 * (power * tile.square().sum(1)).sqrt()
-        need = mean * tile.sum(1).abs() + spread
-        full.append(torch.minimum(need, tile.abs().sum(1)).max() if tile.numel() else tile.sum())
-    return _positive(torch.stack(full))
-
-
-def _from_currents(
-    x: Tensor, delta: Tensor, row_tiles: npt.NDArray[np.int32], bits: int
-) -> Tensor:
-    q = largest_code(bits)
-    full = []
-    for first, size in row_tiles.tolist():
-        rows = slice(first, first + size)
-        current = torch.einsum("ngr,grc->ngc", x[:, :, rows], delta[:, rows])
-        top = float(current.abs().max()) if current.numel() else 0.0
-        if top == 0.0:
-            full.append(torch.tensor(0.0))
-            continue
-        errors = []
-        for share in _SHARES:
-            lsb = top * share / q
-            codes = adc_codes(current.clone(), 1 / lsb, bits)
-            errors.append(float((codes.mul_(lsb) - current).square().mean()))
-        full.append(torch.tensor(top * _SHARES[int(np.argmin(errors))]))
-    return _positive(torch.stack(full))
-
-
-def _positive(full: Tensor) -> Tensor:
-    """Return full scales, 1 uS where a tile never carries current: any range is right there."""
-    return torch.where(full > 0, full, torch.ones_like(full)).to(torch.float32)
+    Args:
+        layer: With its float weights where they were kept.
+        matrix: Its quantized weights, ``(groups, rows, columns)``.
+        parts: Inputs of the quantized network, and of the float network at the same places.
+    """
+    x = parts[0]
+    if len(parts) < 2 or layer.float_matrix is None or parts[1].shape != x.shape:
+        return Task(x, matrix)
+    wanted = torch.bmm(parts[1].transpose(0, 1), layer.float_matrix)
+    missing = (wanted - torch.bmm(x.transpose(0, 1), matrix)).transpose(0, 1).flatten(1)
+    return Task(x, matrix, missing - missing.mean(0))

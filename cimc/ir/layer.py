@@ -81,6 +81,30 @@ class Adc:
 
 
 @dataclass(frozen=True, slots=True)
+class Fitted:
+    """How the converter ranges of a use were found, and what they cut off.
+
+    Shares are of the sampled calibration inputs, as the quantized network has them; None without
+    data.
+
+    Attributes:
+        input_method: ``max``, ``percentile``, ``mse``, ``search``; ``dynamic``: found at run time;
+            None: no DAC.
+        adc_method: The first four; ``full-scale``; ``weights``: from their statistics, without
+            data; None: no ADC.
+        inputs_clipped: Share of inputs beyond the range of the DAC, 0..1.
+        conversions_clipped: Share of conversions beyond the range of the ADC, 0..1.
+        snr_db: The layer's exact output against the error of both converters [dB].
+    """
+
+    input_method: str | None
+    adc_method: str | None
+    inputs_clipped: float | None = None
+    conversions_clipped: float | None = None
+    snr_db: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """One place in the network where a layer is read.
 
@@ -90,6 +114,7 @@ class Use:
         statistics: Inputs seen there by calibration; None without data.
         dac: Input conversion.
         adc: Output conversion.
+        fitted: How ranges were found; None before, and without converters.
     """
 
     node: str
@@ -97,6 +122,7 @@ class Use:
     statistics: InputStatistics | None = None
     dac: Dac = field(default_factory=Dac)
     adc: Adc = field(default_factory=Adc)
+    fitted: Fitted | None = None
 
 
 @dataclass(frozen=True, slots=True)

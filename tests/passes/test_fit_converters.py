@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cimc.ir.layer import InputStatistics
-from cimc.passes.fit_converters import best_range
+from cimc.quantizers.periphery.ranges import dac_range
 from cimc.verification.data import check_data
 from tests.passes.networks import conv_net, lowered, rng
 
@@ -57,4 +57,4 @@ def test_the_dac_range_is_near_the_best_there_is(bits):
         return ((codes * x_max / q - values) ** 2).mean()
 
     best = min(error(s * top) for s in np.linspace(0.1, 1, 400))
-    assert error(best_range(seen, bits, True)) <= 1.03 * best
+    assert error(dac_range(seen, bits, signed=True, method="mse")) <= 1.03 * best

@@ -1,0 +1,1 @@
+"""Full scales of the converters around crossbars: what they convert, and how to choose them."""

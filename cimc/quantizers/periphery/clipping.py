@@ -1,0 +1,44 @@
+"""Count what converters clip, and what conversion costs a layer's output."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cimc.quantizers.periphery.currents import Reading, convert
+from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.search import Ranges, Task, output_error
+
+
+def inputs_clipped(x: Tensor, drive: Drive, x_max: float) -> float:
+    """Return the share of inputs outside the range of the DAC, 0..1."""
+    outside = x.abs() > x_max if drive.signed else (x > x_max) | (x < 0)
+    return _share(int(outside.sum()), x.numel())
+
+
+def conversions_clipped(reading: Reading, x: Tensor, ranges: Ranges) -> float:
+    """Return the share of conversions outside the range of the ADC, 0..1."""
+    clipped = total = 0
+    tiles = convert(reading, x, ranges.x_max).tiles
+    for currents, full in zip(tiles, ranges.i_max_us, strict=True):
+        outside = currents.abs() > full
+        if not reading.adc_signed:
+            outside |= currents < 0
+        clipped += int(outside.sum())
+        total += currents.numel()
+    return _share(clipped, total)
+
+
+def output_snr_db(reading: Reading, task: Task, ranges: Ranges) -> float | None:
+    """Return the output's signal to the noise of both converters [dB]; None without either."""
+    exact = torch.bmm(task.x.transpose(0, 1), task.weight)
+    signal = float(exact.double().square().mean()) if exact.numel() else 0.0
+    noise = output_error(reading, replace(task, missing=None), ranges)
+    return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
+
+
+def _share(count: int, total: int) -> float:
+    return count / total if total else 0.0

@@ -1,0 +1,121 @@
+"""The currents that the ADCs of one layer convert, for given input vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cimc.device.converters import dac_codes, largest_code
+from cimc.quantizers.periphery.drive import Drive, phases
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One current of each weight column that is converted by itself.
+
+    Attributes:
+        delta_us: What its bit lines see of the inputs, float32 ``(groups, rows, columns)`` [uS].
+        multiplier: Digital factor of its decoded current: a number, or ``(groups * columns,)``.
+    """
+
+    delta_us: Tensor
+    multiplier: float | Tensor = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How one use reads its layer.
+
+    Attributes:
+        lanes: Currents of a column.
+        row_tiles: First row and rows of each tile, read and converted one by one.
+        drive: How inputs become word-line drives.
+        gain: Weight units per uS, float32 ``(groups * columns,)``.
+        adc_bits: Resolution of the ADC [bit].
+        adc_signed: Whether its codes may be negative.
+    """
+
+    lanes: tuple[Lane, ...]
+    row_tiles: tuple[tuple[int, int], ...]
+    drive: Drive
+    gain: Tensor
+    adc_bits: int
+    adc_signed: bool
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Row tiles, lanes, columns of all groups."""
+        groups, _, columns = self.lanes[0].delta_us.shape
+        return len(self.row_tiles), len(self.lanes), groups * columns
+
+    @property
+    def largest_code(self) -> int:
+        """Largest code of the ADC."""
+        return largest_code(self.adc_bits, signed=self.adc_signed)
+
+    @property
+    def lowest_code(self) -> int:
+        """Lowest code of the ADC."""
+        return -self.largest_code if self.adc_signed else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Input vectors on their way through one layer, up to the ADC.
+
+    Attributes:
+        applied: The inputs that the drive stands for, ``(n, groups, rows)``.
+        tiles: Currents of each row tile, float32 ``(phases, n, lanes, columns)`` [uS].
+        shares: What a phase's current contributes to the whole, ``(phases,)``.
+    """
+
+    applied: Tensor
+    tiles: tuple[Tensor, ...]
+    shares: Tensor
+
+
+def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
+    """Return the currents that input vectors cause.
+
+    Args:
+        reading: Of the layer.
+        x: Inputs, float32 ``(n, groups, rows)``.
+        x_max: Full scale of the DAC; without one, of the inputs.
+    """
+    drive = reading.drive
+    if drive.bits is None:
+        codes, q = x / x_max, 1
+    else:
+        q = largest_code(drive.bits, signed=drive.signed)
+        codes = dac_codes(x, q / x_max, drive.bits, signed=drive.signed)
+    parts = phases(codes, drive)
+    driven = torch.stack([p.codes / p.full for p in parts])
+    tiles = tuple(
+        torch.stack(
+            [
+                _product(driven[..., first : first + rows], lane.delta_us[:, first : first + rows])
+                for lane in reading.lanes
+            ],
+            dim=2,
+        )
+        for first, rows in reading.row_tiles
+    )
+    shares = torch.tensor([p.weight * p.full / q for p in parts], dtype=torch.float32)
+    return Converted(codes * (x_max / q), tiles, shares)
+
+
+def _product(driven: Tensor, delta: Tensor) -> Tensor:
+    """Return ``(phases, n, groups, rows)`` times ``(groups, rows, columns)``, columns flat."""
+    count, n, groups, rows = driven.shape
+    by_group = driven.permute(2, 0, 1, 3).reshape(groups, count * n, rows)
+    currents = torch.bmm(by_group, delta)
+    return currents.permute(1, 0, 2).reshape(count, n, groups * delta.shape[2])
+
+
+def multipliers(lanes: Sequence[Lane], columns: int) -> Tensor:
+    """Return the digital factor of every lane and column, float32 ``(lanes, columns)``."""
+    rows = [torch.as_tensor(lane.multiplier, dtype=torch.float32) for lane in lanes]
+    return torch.stack([row.expand(columns) for row in rows])

@@ -1,0 +1,161 @@
+"""Fit the full scales around one use of a layer, from data or from its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from cimc.ir.layer import Adc, Dac, Fitted, Use
+from cimc.quantizers.periphery import clipping
+from cimc.quantizers.periphery.currents import Lane, Reading, convert
+from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.prior import full_scale_ranges, weight_ranges
+from cimc.quantizers.periphery.ranges import adc_ranges, dac_range, positive
+from cimc.quantizers.periphery.search import Ranges, Task, search
+
+#: Ways to choose a full scale from data.
+METHODS = ("max", "percentile", "mse", "search")
+
+
+@dataclass(frozen=True, slots=True)
+class Periphery:
+    """The converters of a layer on a target.
+
+    Attributes:
+        lanes: Currents of a column, converted one by one.
+        bit_lines_only: A lane is single bit lines, its current never negative for positive drives.
+        row_tiles: First row and rows of each tile.
+        gain: Weight units per uS, float32 ``(groups * columns,)``.
+        groups: Group of every converted current, int64 ``(row_tiles, lanes, columns)``.
+        policy: ``adc.range`` of the target.
+        drive: How inputs are applied; ``signed`` of it is set by use.
+        adc_bits: Resolution of the ADC [bit]; None: no ADC.
+    """
+
+    lanes: tuple[Lane, ...]
+    bit_lines_only: bool
+    row_tiles: tuple[tuple[int, int], ...]
+    gain: Tensor
+    groups: Tensor
+    policy: str
+    drive: Drive
+    adc_bits: int | None
+
+    def reading(self, *, signed: bool) -> Reading:
+        """Return the layer as it is read with an ADC, for inputs that may be negative or not."""
+        assert self.adc_bits is not None
+        drive = replace(self.drive, signed=signed)
+        one_sided = self.bit_lines_only and drive.never_negative
+        lanes, tiles, bits = self.lanes, self.row_tiles, self.adc_bits
+        return Reading(lanes, tiles, drive, self.gain, bits, not one_sided)
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """How full scales are chosen: of DACs, of ADCs (:data:`METHODS`), percentile [%]."""
+
+    dac: str
+    adc: str
+    percentile: float
+
+
+def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Use:
+    """Return a use with its converter settings, and how they were found.
+
+    Args:
+        use: With statistics of its inputs where there are data.
+        periphery: The converters.
+        task: Sampled inputs and what is wanted of them; None: no data, or none that reached it.
+        method: How.
+    """
+    dac = _first_dac(use, periphery.drive.bits, method)
+    if task is not None and not len(task.x):
+        task = None
+    if periphery.adc_bits is None:
+        return replace(use, dac=dac, fitted=_dac_only(dac, periphery.drive, task, method))
+    reading = periphery.reading(signed=dac.signed)
+    if task is None or use.statistics is None or use.statistics.limit == 0.0:
+        return _from_weights(use, dac, reading, periphery)
+    x_max = dac.x_max or max(float(task.x.abs().max()), 1e-30)
+    ranges = _from_data(reading, periphery, task, x_max, method, has_dac=dac.bits is not None)
+    if dac.bits is not None:
+        dac = replace(dac, x_max=ranges.x_max)
+    fitted = Fitted(
+        input_method=method.dac if dac.bits is not None else None,
+        adc_method="full-scale" if periphery.policy == "full-scale" else method.adc,
+        inputs_clipped=_inputs_clipped(dac, reading.drive, task),
+        conversions_clipped=clipping.conversions_clipped(reading, task.x, ranges),
+        snr_db=clipping.output_snr_db(reading, task, ranges),
+    )
+    return replace(use, dac=dac, adc=_adc(reading, periphery, ranges.i_max_us), fitted=fitted)
+
+
+def _first_dac(use: Use, bits: int | None, method: Method) -> Dac:
+    """Return the DAC's settings from its inputs alone."""
+    seen = use.statistics
+    if bits is None:
+        return Dac()
+    if seen is None or seen.limit == 0.0:
+        return Dac(bits, True, "dynamic", None)
+    signed = seen.x_min < 0
+    full = dac_range(seen, bits, signed=signed, method=method.dac, percentile=method.percentile)
+    return Dac(bits, signed, "static", full)
+
+
+def _from_data(
+    reading: Reading,
+    periphery: Periphery,
+    task: Task,
+    x_max: float,
+    method: Method,
+    *,
+    has_dac: bool,
+) -> Ranges:
+    groups = periphery.groups
+    whole = periphery.policy == "full-scale"
+    if whole:
+        found = full_scale_ranges(reading, groups)
+    else:
+        seen = convert(reading, task.x, x_max)
+        found = adc_ranges(reading, seen, groups, method.adc, method.percentile)
+    ranges = Ranges(x_max, positive(found)[groups])
+    dac, adc = has_dac and method.dac == "search", method.adc == "search" and not whole
+    if not dac and not adc:
+        return ranges
+    return search(reading, task, groups, ranges, dac=dac, adc=adc, fixed=whole)
+
+
+def _from_weights(use: Use, dac: Dac, reading: Reading, periphery: Periphery) -> Use:
+    whole = periphery.policy == "full-scale"
+    find = full_scale_ranges if whole else weight_ranges
+    full = positive(find(reading, periphery.groups))[periphery.groups]
+    fitted = Fitted(
+        input_method=None if dac.bits is None else "dynamic",
+        adc_method="full-scale" if whole else "weights",
+    )
+    return replace(use, dac=dac, adc=_adc(reading, periphery, full), fitted=fitted)
+
+
+def _adc(reading: Reading, periphery: Periphery, full: Tensor) -> Adc:
+    if periphery.policy != "per-column":
+        full = full[:, :, :1]
+    full = full.to(torch.float32).contiguous()
+    return Adc(reading.adc_bits, full, reading.adc_signed)
+
+
+def _dac_only(dac: Dac, drive: Drive, task: Task | None, method: Method) -> Fitted | None:
+    """Return how a DAC was set where no ADC follows."""
+    if dac.bits is None:
+        return None
+    if dac.x_max is None:
+        return Fitted("dynamic", None)
+    how = "mse" if method.dac == "search" else method.dac
+    return Fitted(how, None, _inputs_clipped(dac, replace(drive, signed=dac.signed), task))
+
+
+def _inputs_clipped(dac: Dac, drive: Drive, task: Task | None) -> float | None:
+    if task is None or dac.x_max is None:
+        return None
+    return clipping.inputs_clipped(task.x, drive, dac.x_max)
