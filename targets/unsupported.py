@@ -31,10 +31,7 @@ class Unsupported:
 
 
 #: Non-idealities (by switch) that the executor cannot model yet.
-NOT_YET: Final = frozenset({
-    "nonlinearity", "device-to-device", "correlated", "one-over-f", "telegraph", "temperature",
-    "johnson", "drift", "relaxation", "lines", "ir-drop",
-})  # fmt: skip
+NOT_YET: Final = frozenset({"nonlinearity", "johnson", "ir-drop"})  # fmt: skip
 
 
 def _on(effect: Effect) -> Callable[[Target], object]:
