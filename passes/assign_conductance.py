@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from cimc.device.conductance import differential_pair, offset_column
+from cimc.device.slices import conductance_slices, digital_slices, slice_planes, sliced_levels
 from cimc.errors import InternalError
 from cimc.ir import rewrite
 from cimc.ir.layer import Cells, Codebook, CrossbarLayer, Encoding
@@ -24,9 +25,11 @@ class AssignConductance(Pass):
     1. Differential pair with unified reference [GDQ §4.4]: the positive (negative) cell carries a
        positive (negative) weight, its partner stands at G_min.
     2. Offset column: one cell a weight, around the middle conductance that the offset cells hold.
-    3. Signed (the ideal target): the weight itself, exactly.
-    4. The largest magnitude of a layer (of a column, where columns have their own levels) takes
-       the whole conductance range; what that costs in scale is a digital gain.
+    3. Bit-sliced [NM §5.4]: a cell a bit, at G_min for 0.  With digital multipliers a 1 is G_max;
+       with multipliers in the conductances, a share of the range in proportion to its multiplier.
+    4. Signed (the ideal target): the weight itself, exactly.
+    5. The largest magnitude (multiplier) of a layer (of a column, where columns have their own
+       levels) takes the whole conductance range; what that costs in scale is a digital gain.
     """
 
     name: ClassVar[str] = "assign-conductance"
@@ -58,7 +61,7 @@ def assign(layer: CrossbarLayer, matrix: Tensor, target: Target) -> tuple[Cells,
         return _pair(layer, matrix, target), "differential-pair"
     if target.encoding == "offset-column":
         return _offset(layer, matrix, target), "offset-column"
-    raise InternalError("CIMC-I03", f"encoding {target.encoding!r} is not implemented")
+    return _sliced(layer, target), "bit-sliced"
 
 
 def _limits(codebook: Codebook | None, matrix: Tensor) -> Tensor | None:
@@ -96,3 +99,32 @@ def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     table = index.to(torch.uint8)
     offset = table[-1].expand(shape).contiguous()
     return Cells((table[codebook.codes.to(torch.int64)], offset), states, gain)
+
+
+def _sliced(layer: CrossbarLayer, target: Target) -> Cells:
+    g_min, g_max = target.cell.g_min_us, target.cell.g_max_us
+    codebook, slices = layer.codebook, target.slices
+    if codebook is None or codebook.multipliers is None or codebook.offset is None or not slices:
+        raise InternalError("CIMC-I03", f"layer '{layer.name}' has no multipliers to slice by")
+    r, c = codebook.multipliers, codebook.offset
+    if r.shape[-1] != slices.count:
+        message = f"layer '{layer.name}' has {r.shape[-1]} multipliers, {slices.count} slices"
+        raise InternalError("CIMC-I03", message)
+    _, patterns = sliced_levels(r, c.reshape(r.shape[:-1]))
+    bits = slice_planes(codebook.codes, patterns)
+    if slices.multipliers == "digital":
+        factor, gain, correction = digital_slices(r, c, g_min, g_max)
+        return Cells(bits, torch.tensor([g_min, g_max]), gain, factor, correction)
+    on, gain, correction = conductance_slices(r, c, g_min, g_max)
+    if on.ndim == 1:
+        states, index = torch.unique(torch.cat([torch.tensor([g_min]), on]), return_inverse=True)
+        table = index.to(torch.uint8)
+        planes = tuple(
+            torch.where(b > 0, i, table[0]) for b, i in zip(bits, table[1:], strict=True)
+        )
+        return Cells(planes, states, gain, None, correction)
+    groups, _, columns = codebook.codes.shape
+    low = torch.tensor(g_min)
+    tables = on.T.reshape(-1, groups, 1, columns)
+    planes = tuple(torch.where(b > 0, t, low) for b, t in zip(bits, tables, strict=True))
+    return Cells(planes, None, gain, None, correction)

@@ -13,6 +13,7 @@ from cimc.ir.layer import CrossbarLayer
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.targets import Target
+from cimc.targets.layout import layout_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class PlaceTiles(Pass):
     2. Blocks are packed by first-fit on shelves, tallest first among blocks of equal height
        class; arrays are numbered in the order they are opened, so the result is deterministic.
     3. An array never holds more than its word lines and bit lines; blocks never overlap.
+    4. Pairs in twin arrays take arrays two by two: G+ on an even one, G- at the same place of the
+       next.
 
     Raises:
         FitError: CIMC-S01, the network needs more arrays than the chip has; names both numbers and
@@ -37,10 +40,11 @@ class PlaceTiles(Pass):
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with the place of every tile."""
         blocks = [b for layer in network.layers.values() for b in _blocks(layer, context.target)]
-        arrays = _pack(blocks, context.target)
+        twins = layout_of(context.target).arrays
+        arrays = twins * _pack(blocks, context.target)
         available = context.target.arrays
         if available is not None and arrays > available:
-            first = next(b.layer for b in blocks if b.array >= available)
+            first = next(b.layer for b in blocks if (b.array + 1) * twins > available)
             raise FitError(
                 "CIMC-S01",
                 f"needs {arrays} arrays, the target '{context.target.name}' has {available}",
@@ -49,7 +53,7 @@ class PlaceTiles(Pass):
             )
         tables = {name: np.array(layer.tiles) for name, layer in network.layers.items()}
         for block in blocks:
-            tables[block.layer][block.tiles, 6] = block.array
+            tables[block.layer][block.tiles, 6] = block.array * twins
             tables[block.layer][block.tiles, 7] = block.row + block.row_offsets
             tables[block.layer][block.tiles, 8] = block.column + block.column_offsets
         layers = {n: replace(layer, tiles=tables[n]) for n, layer in network.layers.items()}
@@ -88,18 +92,11 @@ class _Floor:
     arrays: int = 0
 
 
-def bit_lines(columns: npt.NDArray[np.int64], encoding: str) -> npt.NDArray[np.int64]:
-    """Return the physical bit lines that tiles of so many weight columns take."""
-    if encoding == "differential-pair":
-        return columns * 2
-    return columns + 1 if encoding == "offset-column" else columns
-
-
 def _blocks(layer: CrossbarLayer, target: Target) -> list[_Block]:
     """Return the blocks of a layer: one a tile, or several groups' tiles block-diagonally."""
     assert layer.tiles is not None
     table = layer.tiles.astype(np.int64)
-    heights, widths = table[:, 3], bit_lines(table[:, 5], target.encoding)
+    heights, widths = table[:, 3], layout_of(target).width(table[:, 5])
     blocks: list[_Block] = []
     per_group = len(table) // layer.geometry.groups
     count = 1

@@ -31,7 +31,7 @@ class Quantize(Pass):
     """Fit a codebook to every layer and give each weight a level of it.
 
     1. Without calibration data the codebook minimizes the error of the weights: Lloyd's quantizer
-       [GDQ §3.1], or uniform levels.
+       [GDQ §3.1], sums of multipliers [NM §3.2], or uniform levels.
     2. With data the levels are chosen to minimize the error of the layer's *outputs*: error
        feedback in curvature order over the inputs as they really are downstream of the layers
        already quantized, with weights retargeted to give the float outputs from those; then the
@@ -41,7 +41,7 @@ class Quantize(Pass):
     4. ``levels`` None leaves the weights float (ideal target).
 
     Attributes:
-        quantizer: ``lloyd`` or ``uniform``.
+        quantizer: ``lloyd``, ``n-multiplier`` or ``uniform``.
         levels: Weight levels, 2 to 256 [-]; None: float.
         per_column: Give each output column its own codebook.
         samples: Most calibration samples used [-]; fewer where their activations need more than
@@ -67,12 +67,13 @@ class Quantize(Pass):
         """Return the network with quantized weights in the graph and codebooks in its layers."""
         if self.levels is None or not network.layers:
             return replace(network, stage=Stage.QUANTIZED)
-        states = context.target.cell.states
+        states, encoding = context.target.cell.states, context.target.encoding
         fit = LayerQuantizer(
             self.quantizer,
             self.levels,
             self.per_column,
             None if states == "analog" else tuple(states),
+            encoding,
         )
         if context.data is None:
             return self._from_weights(network, fit, context)
@@ -147,7 +148,13 @@ class _Calibrated:
                 _add_bias(self.graph, self.tensors, node, self.corrections[node.name])
         rewrite.sweep(self.graph)
         module = rewrite.build(self.graph, self.tensors)
-        return replace(self.network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
+        return replace(
+            self.network,
+            graph=module,
+            layers=self.layers,
+            stage=Stage.QUANTIZED,
+            reference=self.network.graph,
+        )
 
     def _runs(self) -> list[list[Tensor]]:
         """Return the inputs of each run, of as many samples as memory allows."""

@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from cimc.errors import FitError
 from cimc.ir.geometry import Geometry
-from cimc.ir.layer import TILE_FIELDS, CrossbarLayer
+from cimc.ir.layer import TILE_FIELDS, CrossbarLayer, Layout
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.targets import Target
+from cimc.targets.layout import layout_of
 
 Ranges = npt.NDArray[np.int32]
 
@@ -26,7 +27,8 @@ class TileToCrossbars(Pass):
        256 word lines), so that a tile reads a channel slice; a kernel with more taps than word
        lines is split inside each channel.
     2. Column tiles hold as many weight columns as the encoding allows: differential pair two bit
-       lines each, offset column one, and one more bit line a tile.
+       lines each (one in twin arrays), offset column one, and one more bit line a tile,
+       bit-sliced one a slice.
     3. A group of a grouped convolution is a matrix of its own, cut in the same way.
     """
 
@@ -48,7 +50,8 @@ def tile(layer: CrossbarLayer, target: Target) -> CrossbarLayer:
     """
     geometry = layer.geometry
     rows = row_ranges(geometry, target.array.rows)
-    per_tile = weight_columns(target, layer.name)
+    layout = layout_of(target)
+    per_tile = weight_columns(layout, target, layer.name)
     columns = ranges(geometry.columns, per_tile or geometry.columns)
     group, r, c = np.meshgrid(
         np.arange(geometry.groups), np.arange(len(rows)), np.arange(len(columns)), indexing="ij"
@@ -56,7 +59,7 @@ def tile(layer: CrossbarLayer, target: Target) -> CrossbarLayer:
     table = np.full((group.size, len(TILE_FIELDS)), -1, dtype=np.int32)
     table[:, 0], table[:, 1] = group.ravel(), r.ravel()
     table[:, 2:4], table[:, 4:6] = rows[r.ravel()], columns[c.ravel()]
-    return replace(layer, tiles=table, row_tiles=rows)
+    return replace(layer, tiles=table, row_tiles=rows, layout=layout)
 
 
 def ranges(total: int, most: int) -> Ranges:
@@ -79,16 +82,11 @@ def row_ranges(geometry: Geometry, word_lines: int | None) -> Ranges:
     return np.stack([first, sizes], axis=1).astype(np.int32)
 
 
-def weight_columns(target: Target, where: str) -> int | None:
+def weight_columns(layout: Layout, target: Target, where: str) -> int | None:
     """Return how many weight columns fit one array; None when unlimited."""
     if target.array.columns is None:
         return None
-    if target.encoding == "differential-pair":
-        fit = target.array.columns // 2
-    elif target.encoding == "offset-column":
-        fit = target.array.columns - 1
-    else:
-        fit = target.array.columns
+    fit = (target.array.columns - layout.extra) // layout.bit_lines
     if fit < 1:
         raise FitError(
             "CIMC-S02",

@@ -7,11 +7,9 @@ import numpy.typing as npt
 import torch
 
 from cimc.executor.cells import StuckCells
-from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import DeviceProgram, ProgramLayer
+from cimc.program.positions import Block, blocks, planes_of
 from cimc.targets import Target
-
-_FIELD = {name: index for index, name in enumerate(TILE_FIELDS)}
 
 
 def stuck_cells(program: DeviceProgram) -> dict[str, dict[int, StuckCells]]:
@@ -42,50 +40,32 @@ def _in_layer(
     layer: ProgramLayer, cells: npt.NDArray[np.int32], g_us: npt.NDArray[np.float32]
 ) -> dict[int, StuckCells]:
     """Return the stuck cells of one layer by plane."""
-    pieces: dict[int, list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]] = {}
-    by_array = cells[np.argsort(cells[:, 0], kind="stable")]
-    g_sorted = g_us[np.argsort(cells[:, 0], kind="stable")]
-    first_columns = np.unique(layer.tiles[:, _FIELD["column"]])
-    for tile in layer.tiles.astype(np.int64):
-        array = tile[_FIELD["array"]]
-        low, high = np.searchsorted(by_array[:, 0], (array, array + 1))
-        row = by_array[low:high, 1] - tile[_FIELD["array_row"]]
-        column = by_array[low:high, 2] - tile[_FIELD["array_column"]]
-        plane, weight_column, inside = _weight_column(layer, tile, column)
-        inside &= (row >= 0) & (row < tile[_FIELD["rows"]])
-        for number in np.unique(plane[inside]):
-            here = inside & (plane == number)
-            offset = layer.encoding == "offset-column" and number == 1
-            last = (
-                np.full(here.sum(), np.searchsorted(first_columns, tile[_FIELD["column"]]))
-                if offset
-                else weight_column[here] + tile[_FIELD["column"]]
+    order = np.argsort(cells[:, 0], kind="stable")
+    places, g_us = cells[order].astype(np.int64), g_us[order]
+    found = {}
+    for plane in range(planes_of(layer)):
+        _, rows, columns = layer.cells.planes[plane].shape
+        indices, values = [], []
+        for block in blocks(layer, plane):
+            low, high = np.searchsorted(places[:, 0], (block.array, block.array + 1))
+            row, column, inside = _inside(block, places[low:high])
+            if inside.any():
+                line = block.group * rows + block.rows.start + row[inside]
+                indices.append(line * columns + block.columns.start + column[inside])
+                values.append(g_us[low:high][inside])
+        if indices:
+            found[plane] = StuckCells(
+                torch.from_numpy(np.concatenate(indices)), torch.from_numpy(np.concatenate(values))
             )
-            width = len(first_columns) if offset else layer.geometry.columns
-            line = tile[_FIELD["group"]] * layer.geometry.rows + tile[_FIELD["row"]] + row[here]
-            pieces.setdefault(int(number), []).append(
-                (line * width + last, g_sorted[low:high][here])
-            )
-    return {
-        plane: StuckCells(
-            torch.from_numpy(np.concatenate([index for index, _ in parts])),
-            torch.from_numpy(np.concatenate([g for _, g in parts])),
-        )
-        for plane, parts in pieces.items()
-    }
+    return found
 
 
-def _weight_column(
-    layer: ProgramLayer, tile: npt.NDArray[np.int64], column: npt.NDArray[np.int32]
+def _inside(
+    block: Block, cells: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return plane, weight column in the tile, and whether the tile has that bit line."""
-    columns = tile[_FIELD["columns"]]
-    bit_line = column.astype(np.int64)
-    if layer.encoding == "differential-pair":
-        inside = (bit_line >= 0) & (bit_line < 2 * columns)
-        return bit_line % 2, bit_line // 2, inside
-    if layer.encoding == "offset-column":
-        inside = (bit_line >= 0) & (bit_line <= columns)
-        return (bit_line == columns).astype(np.int64), bit_line, inside
-    inside = (bit_line >= 0) & (bit_line < columns)
-    return np.zeros_like(bit_line), bit_line, inside
+    """Return row and column in the block, and whether the cells of its array lie there."""
+    row = cells[:, 1] - block.word_line
+    column, between = np.divmod(cells[:, 2] - block.bit_line, block.step)
+    inside = (row >= 0) & (row < block.rows.stop - block.rows.start) & (between == 0)
+    inside &= (column >= 0) & (column < block.columns.stop - block.columns.start)
+    return row, column, inside

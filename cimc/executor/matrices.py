@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cimc.ir.layer import Cells
 from cimc.program.model import ProgramLayer
 from cimc.targets import Target
 from cimc.targets.lanes import lane_count
@@ -76,6 +77,8 @@ def matrices(
     """
     gain = layer.cells.gain.to(planes[0].device)
     tile = column_tiles(layer).to(planes[0].device)
+    if layer.encoding == "bit-sliced":
+        return _sliced(layer.cells, planes, gain, tile, variances)
     kind = "pair-lanes" if lane_count(target) == 2 and len(planes) == 2 else layer.encoding
     return Matrices(_LANES[kind](planes, variances, tile), gain, 0.0, tile)
 
@@ -104,6 +107,25 @@ def _offset_column(planes: Planes, variances: Variances, tile: Tensor) -> tuple[
     cells, offset = planes
     own, shared = (None, None) if variances is None else variances
     return (Lane(cells - offset.index_select(2, tile), 1.0, own, shared),)
+
+
+def _sliced(
+    cells: Cells, planes: Planes, gain: Tensor, tile: Tensor, variances: Variances
+) -> Matrices:
+    """A current a slice, multiplied digitally; or one of all slices, summed on the wire.
+
+    What HRS cells leak, and the offset of the levels, is removed with the sum of the inputs.
+    """
+    assert cells.correction_us is not None, "bit slices have a correction"
+    each = cells.correction_us.to(planes[0].device)
+    correction = float(each) if each.numel() == 1 else each
+    if cells.multipliers is None:
+        power = None if variances is None else torch.stack(variances).sum(0)
+        return Matrices((Lane(torch.stack(planes).sum(0), 1.0, power),), gain, correction, tile)
+    factors = [float(f) if f.ndim == 0 else f for f in cells.multipliers.to(planes[0].device)]
+    powers = [None] * len(planes) if variances is None else list(variances)
+    lanes = tuple(Lane(*lane) for lane in zip(planes, factors, powers, strict=True))
+    return Matrices(lanes, gain, correction, tile)
 
 
 _LANES: dict[str, Callable[[Planes, Variances, Tensor], tuple[Lane, ...]]] = {

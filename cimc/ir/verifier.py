@@ -22,9 +22,7 @@ from torch.fx import Node
 from cimc.ir import rewrite
 from cimc.ir.layer import CrossbarLayer
 from cimc.ir.network import Network, Stage
-from cimc.ops.table import OPERATORS
 
-_NAMES = {spec.function: name for name, spec in OPERATORS.items()}
 #: Weights decoded in one go [-].
 _AT_ONCE = 1 << 15
 Rule = Callable[[Network], Iterator[str]]
@@ -46,14 +44,14 @@ def only_operators_of_the_table_are_called(network: Network) -> Iterator[str]:
         if node.op not in ("placeholder", "get_attr", "call_function", "output"):
             yield f"{node.name} ({node.op})"
     for node in _calls(network):
-        if node.target is not operator.getitem and node.target not in _NAMES:
+        if node.target is not operator.getitem and not rewrite.operator_name(node):
             yield f"{node.name} ({node.target})"
 
 
 def attributes_belong_to_the_operator(network: Network) -> Iterator[str]:
     """Attributes are keyword arguments of the operator and literal values."""
     for node in _calls(network):
-        if node.target not in _NAMES:
+        if isinstance(node.target, str) or not rewrite.operator_name(node):
             continue
         known = _attributes(node.target)
         yield from (f"{node.name}.{k}" for k in node.kwargs if k not in known)
@@ -63,7 +61,7 @@ def attributes_belong_to_the_operator(network: Network) -> Iterator[str]:
 def operands_fit_the_operator(network: Network) -> Iterator[str]:
     """An operator gets as many operands as it takes, and the attributes it cannot do without."""
     for node in _calls(network):
-        if node.target not in _NAMES:
+        if isinstance(node.target, str) or not rewrite.operator_name(node):
             continue
         try:
             inspect.signature(node.target).bind(*node.args, **node.kwargs)
@@ -149,6 +147,23 @@ def codes_name_levels(network: Network) -> Iterator[str]:
             yield f"{name}: codes"
 
 
+def sliced_levels_are_sums(network: Network) -> Iterator[str]:
+    """Where a codebook has multipliers, its levels are their sums, and none is negative."""
+    for name, layer in network.layers.items():
+        book = layer.codebook
+        if book is None or book.multipliers is None:
+            continue
+        r, c = book.multipliers, book.offset
+        if c is None or r.shape[:-1] != book.levels.shape[:-1] or bool((r < 0).any()):
+            yield f"{name}: multipliers"
+            continue
+        n = r.shape[-1]
+        bits = (torch.arange(2**n)[:, None] >> torch.arange(n)) & 1
+        sums = r.double() @ bits.double().T + c.double().reshape(r.shape[:-1])[..., None]
+        if not torch.equal(sums.sort(-1).values.float(), book.levels):
+            yield f"{name}: levels"
+
+
 def the_graph_holds_the_quantized_weights(network: Network) -> Iterator[str]:
     """The graph computes with the levels the codes name."""
     tensors = rewrite.attributes(network.graph)
@@ -218,19 +233,16 @@ def tiles_lie_apart_on_arrays(network: Network) -> Iterator[str]:
         table = layer.tiles.astype(np.int64)
         if (table[:, 6:] < 0).any():
             yield f"{name}: a tile without a place"
-        if layer.encoding is not None:  # bit lines, once they are known, instead of weight columns
-            table[:, 5] = _bit_lines(table[:, 5], layer.encoding)
+        if layer.layout is not None:  # bit lines, once they are known, instead of weight columns
+            table[:, 5] = layer.layout.width(table[:, 5])
+            twins = np.arange(layer.layout.arrays)
+            table = np.repeat(table, len(twins), axis=0)
+            table[:, 6] += np.tile(twins, len(table) // len(twins))
         tables.append(table)
     if tables:
         t = np.concatenate(tables)
         if _overlap(t[:, 6], t[:, 7], t[:, 3], t[:, 8], t[:, 5]):
             yield "two tiles overlap"
-
-
-def _bit_lines(columns: Any, encoding: str) -> Any:
-    if encoding == "differential-pair":
-        return 2 * columns
-    return columns + 1 if encoding == "offset-column" else columns
 
 
 def layers_have_cells(network: Network) -> Iterator[str]:
@@ -256,7 +268,11 @@ RULES: dict[Stage, tuple[Rule, ...]] = {
         signals_match_the_graph,
     ),
     Stage.PARTITIONED: (layers_are_read_where_they_say, weights_have_the_size_of_their_geometry),
-    Stage.QUANTIZED: (codes_name_levels, the_graph_holds_the_quantized_weights),
+    Stage.QUANTIZED: (
+        codes_name_levels,
+        sliced_levels_are_sums,
+        the_graph_holds_the_quantized_weights,
+    ),
     Stage.TILED: (tiles_cover_each_matrix_once,),
     Stage.PLACED: (tiles_lie_apart_on_arrays,),
     Stage.ASSIGNED: (layers_have_cells, tiles_lie_apart_on_arrays),

@@ -64,7 +64,8 @@ def compile_model(
             ``torch.nn.Module``, ``torch.fx.GraphModule`` or ``ExportedProgram``.
         target: Path or shipped name of a target, or a target.
         output: Directory to write (``NAME.cim``); None: nothing is written.
-        quantizer: ``lloyd`` (default) or ``uniform``.
+        quantizer: ``lloyd`` (default), ``n-multiplier`` (default for bit-sliced cells) or
+            ``uniform``.
         levels: Weight levels, 2 to 256; None: the target's default.
         per_column: Give each output column its own levels; None: where cells are analog.
         data: Calibration inputs by input name, first axis = samples, or the path of an ``.npz``;

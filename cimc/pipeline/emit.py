@@ -29,8 +29,12 @@ def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> Dev
         elif node.op == "output":
             results = tuple(str(references.of(n)) for n in node.args[0])
     constants = {name: tensors[name].detach() for name in dict.fromkeys(references.constants)}
-    tables = [layer.tiles for layer in network.layers.values() if layer.tiles is not None]
-    arrays = [int(table[:, 6].max()) for table in tables if len(table)]
+    # The last array of each layer: that of its tiles, or its twin.
+    arrays = [
+        int(layer.tiles[:, 6].max()) + (1 if layer.layout is None else layer.layout.arrays) - 1
+        for layer in network.layers.values()
+        if layer.tiles is not None and len(layer.tiles)
+    ]
     return DeviceProgram(
         inputs=network.inputs,
         outputs=network.outputs,
@@ -120,4 +124,5 @@ def _layer(layer: CrossbarLayer, network: Network) -> ProgramLayer:
         tiles=layer.tiles,
         row_tiles=layer.row_tiles,
         uses=tuple(ProgramUse(u.node, u.operand, u.dac, u.adc) for u in layer.uses),
+        twin=layer.layout is not None and layer.layout.arrays == 2,
     )

@@ -13,7 +13,7 @@ from cimc.passes import PASSES, load
 from cimc.targets import Target, yaml_reader
 from cimc.targets.problems import Marks, Problem, dotted
 
-QUANTIZERS = ("lloyd", "uniform")
+QUANTIZERS = ("lloyd", "n-multiplier", "uniform")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Options:
     """Checked options; the keys of a recipe.
 
     Attributes:
-        quantizer: ``lloyd`` or ``uniform``.
+        quantizer: ``lloyd``, ``n-multiplier`` or ``uniform``; None: ``n-multiplier`` for
+            bit-sliced cells, ``lloyd`` for others.
         levels: Weight levels, 2 to 256; None: the target's default.
         per_column: Each output column has its own levels and takes the whole conductance range,
             which is what noise is measured against; None: yes where a cell takes any conductance.
@@ -31,7 +32,7 @@ class Options:
         options: Options of single passes, by pass name and field.
     """
 
-    quantizer: str = "lloyd"
+    quantizer: str | None = None
     levels: int | None = None
     per_column: bool | None = None
     digital: tuple[str, ...] = ()
@@ -70,7 +71,7 @@ class Options:
         return options
 
     def _check(self) -> None:
-        if self.quantizer not in QUANTIZERS:
+        if self.quantizer is not None and self.quantizer not in QUANTIZERS:
             raise _bad(f"unknown quantizer {self.quantizer!r}", f"one of {', '.join(QUANTIZERS)}")
         if self.levels is not None and (
             isinstance(self.levels, bool)
@@ -95,17 +96,41 @@ class Options:
             return self.per_column
         return target.cell.states == "analog" and target.encoding != "signed"
 
+    def _codebook(self, target: Target) -> tuple[str, int | None]:
+        """Return quantizer and levels, by default those the target can hold.
+
+        Raises:
+            UsageError: CIMC-U38, bit slices cannot hold what was asked for.
+        """
+        if target.encoding != "bit-sliced" or target.slices is None:
+            return self.quantizer or "lloyd", self.levels or target.cell.default_levels
+        count = target.slices.count
+        if self.quantizer == "lloyd":
+            raise UsageError(
+                "CIMC-U38",
+                f"cells of the target '{target.name}' hold bits: their sums are no Lloyd levels",
+                hint="--quantizer n-multiplier, or uniform",
+            )
+        if self.levels not in (None, 2**count):
+            raise UsageError(
+                "CIMC-U38",
+                f"{self.levels} levels asked for; {count} slices a weight have {2**count}",
+                hint=f"--levels {2**count}, or a target with other slices",
+            )
+        return self.quantizer or "n-multiplier", 2**count
+
     def passes(self, target: Target) -> list[Pass]:
         """Return the passes of the pipeline, in order, with their options.
 
         Raises:
-            UsageError: CIMC-U41, an option that no pass has.
+            UsageError: CIMC-U41, an option that no pass has; CIMC-U38.
         """
+        quantizer, levels = self._codebook(target)
         own: dict[str, dict[str, Any]] = {
             "partition": {"digital": self.digital, "analog": self.analog},
             "quantize": {
-                "quantizer": self.quantizer,
-                "levels": self.levels or target.cell.default_levels,
+                "quantizer": quantizer,
+                "levels": levels,
                 "per_column": self._per_column(target),
             },
         }

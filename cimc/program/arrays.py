@@ -16,7 +16,7 @@ from torch import Tensor
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.size import cells_per_weight, extra_columns, tile_cells
+from cimc.program.size import layout, tile_cells
 from cimc.targets import Target
 
 Matrix = npt.NDArray[np.float32]
@@ -42,6 +42,7 @@ class Placement:
         array_row: First physical row.
         array_column: First physical column.
         array_columns: Physical columns.
+        twin: 0; 1 for the array that holds G- of pairs in twin arrays.
     """
 
     layer: str
@@ -54,6 +55,7 @@ class Placement:
     array_row: int
     array_column: int
     array_columns: int
+    twin: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,14 @@ def occupancy(program: DeviceProgram) -> Occupancy:
     tiles, cells, rows, columns = (np.zeros(count, np.int64) for _ in range(4))
     for layer in program.layers.values():
         table = layer.tiles.astype(np.int64)
-        array = table[:, _ARRAY]
-        tiles += np.bincount(array, minlength=count)
-        np.add.at(cells, array, tile_cells(layer))
-        width = table[:, 5] * cells_per_weight(layer.encoding) + extra_columns(layer.encoding)
-        np.maximum.at(rows, array, table[:, 7] + table[:, 3])
-        np.maximum.at(columns, array, table[:, 8] + width)
+        shape = layout(layer)
+        right = table[:, 8] + shape.width(table[:, 5])
+        for twin in range(shape.arrays):
+            array = table[:, _ARRAY] + twin
+            tiles += np.bincount(array, minlength=count)
+            np.add.at(cells, array, tile_cells(layer) // shape.arrays)
+            np.maximum.at(rows, array, table[:, 7] + table[:, 3])
+            np.maximum.at(columns, array, right)
     fixed = program.target["array"]
     if fixed["rows"] is not None:
         rows[:] = fixed["rows"]
@@ -106,15 +110,15 @@ def placements(program: DeviceProgram, array: int) -> tuple[Placement, ...]:
             hint=f"0 to {program.arrays - 1}" if program.arrays else "",
         )
     return tuple(
-        _placement(layer, tile)
+        _placement(layer, tile, twin)
         for layer in program.layers.values()
-        for tile in np.flatnonzero(layer.tiles[:, _ARRAY] == array).tolist()
+        for twin in range(layout(layer).arrays)
+        for tile in np.flatnonzero(layer.tiles[:, _ARRAY] == array - twin).tolist()
     )
 
 
-def _placement(layer: ProgramLayer, tile: int) -> Placement:
+def _placement(layer: ProgramLayer, tile: int, twin: int) -> Placement:
     f = dict(zip(TILE_FIELDS, layer.tiles[tile].tolist(), strict=True))
-    width = f["columns"] * cells_per_weight(layer.encoding) + extra_columns(layer.encoding)
     return Placement(
         layer=layer.name,
         tile=tile,
@@ -125,7 +129,8 @@ def _placement(layer: ProgramLayer, tile: int) -> Placement:
         columns=f["columns"],
         array_row=f["array_row"],
         array_column=f["array_column"],
-        array_columns=width,
+        array_columns=layout(layer).width(f["columns"]),
+        twin=twin,
     )
 
 
@@ -163,17 +168,16 @@ def _fill(out: Matrix, layer: ProgramLayer, tile: Placement) -> None:
     """Write the cells of one tile to its place, float32 ``(rows, physical columns)``."""
     rows = slice(tile.row, tile.row + tile.rows)
     columns = slice(tile.column, tile.column + tile.columns)
-    first = _values(layer, layer.cells.planes[0][tile.group, rows, columns])
-    if layer.encoding == "signed":
-        out[:] = first
+    planes = layer.cells.planes
+    if layer.encoding == "offset-column":
+        offset = column_tile(layer, tile.column)
+        out[:, : tile.columns] = _values(layer, planes[0][tile.group, rows, columns])
+        out[:, tile.columns] = _values(layer, planes[1][tile.group, rows, offset])
         return
-    second = layer.cells.planes[1][tile.group, rows]
-    if layer.encoding == "differential-pair":
-        out[:, 0::2] = first
-        out[:, 1::2] = _values(layer, second[:, columns])
-        return
-    out[:, : tile.columns] = first
-    out[:, tile.columns] = _values(layer, second[:, column_tile(layer, tile.column)])
+    if layout(layer).arrays > 1:
+        planes = planes[tile.twin : tile.twin + 1]
+    for number, plane in enumerate(planes):
+        out[:, number :: len(planes)] = _values(layer, plane[tile.group, rows, columns])
 
 
 def column_tile(layer: ProgramLayer, column: int) -> int:

@@ -18,7 +18,6 @@ from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.targets import Target
 from cimc.targets.lanes import lane_count
 
-_PLANES: Final = {"signed": 1, "differential-pair": 2, "offset-column": 2}
 #: Tolerance of a conductance against the limits of the cell [-]: float32 arithmetic.
 _SLACK: Final = 1e-4
 _MAX_DAC_BITS: Final = 16
@@ -43,6 +42,7 @@ def check_crossbars(program: DeviceProgram, target: Target, ranges: Ranges) -> N
         _check_encoding(layer, target, where)
         _check_cells(layer, target, ranges, where)
         _check_gain(layer, where)
+        _check_slices(layer, target, where)
         for use in layer.uses:
             _check_dac(use, where)
             _check_adc(use, layer, lane_count(target), where)
@@ -73,7 +73,7 @@ def _check_encoding(layer: ProgramLayer, target: Target, where: str) -> None:
             where=where,
         )
     planes = layer.cells.planes
-    if len(planes) != _PLANES[layer.encoding]:
+    if len(planes) != _planes(target):
         raise ProgramError("CIMC-P18", f"{len(planes)} planes for {layer.encoding}", where=where)
     groups, rows, columns = layer.geometry.shape
     for k, plane in enumerate(planes):
@@ -86,6 +86,40 @@ def _check_encoding(layer: ProgramLayer, target: Target, where: str) -> None:
                 f"plane {k} is {list(plane.shape)}, not {[groups, rows, width]}",
                 where=where,
             )
+
+
+def _planes(target: Target) -> int:
+    if target.encoding == "bit-sliced" and target.slices is not None:
+        return target.slices.count
+    return 1 if target.encoding == "signed" else 2
+
+
+def _check_slices(layer: ProgramLayer, target: Target, where: str) -> None:
+    """Slices have finite multipliers, when they are digital, and a correction; others neither."""
+    multipliers, correction = layer.cells.multipliers, layer.cells.correction_us
+    sliced = layer.encoding == "bit-sliced"
+    digital = sliced and target.slices is not None and target.slices.multipliers == "digital"
+    if (correction is not None) != sliced or (multipliers is not None) != digital:
+        raise ProgramError(
+            "CIMC-P22", "multipliers and corrections do not belong to the encoding", where=where
+        )
+    columns = layer.geometry.groups * layer.geometry.columns
+    slices = len(layer.cells.planes)
+    for what, values, shapes in (
+        ("correction", correction, [(1,), (columns,)]),
+        ("multipliers", multipliers, [(slices,), (slices, columns)]),
+    ):
+        if values is None:
+            continue
+        if values.dtype != torch.float32 or tuple(values.shape) not in shapes:
+            raise ProgramError(
+                "CIMC-P22",
+                f"{what} {values.dtype} {list(values.shape)}, not float32 {list(shapes[0])} or "
+                f"{list(shapes[1])}",
+                where=where,
+            )
+        if not bool((values.abs() < _LARGEST).all()):
+            raise ProgramError("CIMC-P22", f"a number of {what} is not finite", where=where)
 
 
 def _check_cells(layer: ProgramLayer, target: Target, ranges: Ranges, where: str) -> None:

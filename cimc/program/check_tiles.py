@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.size import cells_per_weight, extra_columns
+from cimc.program.size import layout
 from cimc.targets import Target
 
 Table = npt.NDArray[np.int64]
@@ -113,12 +113,13 @@ def _places(layer: ProgramLayer, tiles: Table, target: Target, where: str) -> Ta
     """Return where the tiles lie: array, first row, end row, first column, end column."""
     array, top, left = (_field(tiles, f) for f in ("array", "array_row", "array_column"))
     bottom = top + _field(tiles, "rows")
-    width = _field(tiles, "columns") * cells_per_weight(layer.encoding)
-    right = left + width + extra_columns(layer.encoding)
+    shape = layout(layer)
+    right = left + shape.width(_field(tiles, "columns"))
+    last = array + shape.arrays - 1
     rows, columns = target.array.rows, target.array.columns
     wrong = (array < 0) | (top < 0) | (left < 0)
     if target.arrays is not None:
-        wrong |= array >= target.arrays
+        wrong |= last >= target.arrays
     if rows is not None:
         wrong |= bottom > rows
     if columns is not None:
@@ -132,7 +133,9 @@ def _places(layer: ProgramLayer, tiles: Table, target: Target, where: str) -> Ta
             f"{rows or 'unlimited'} x {columns or 'unlimited'}",
             where=f"{where}, tile {tile}",
         )
-    return np.stack([array, top, bottom, left, right], axis=1)
+    return np.concatenate(
+        [np.stack([array + k, top, bottom, left, right], axis=1) for k in range(shape.arrays)]
+    )
 
 
 def _check_arrays(program: DeviceProgram, place: Table, target: Target) -> None:

@@ -89,13 +89,15 @@ def program(
     names = [layer.name for layer in record.layers]
     if len(set(names)) != len(names):
         raise ProgramError("CIMC-P18", "two layers have the same name", where=files.MANIFEST)
+    pair = record.target.get("pair")
+    twin = isinstance(pair, dict) and pair.get("placement") == "twin-arrays"
     result = DeviceProgram(
         inputs=tuple(_signal(s) for s in record.inputs),
         outputs=tuple(_signal(s) for s in record.outputs),
         results=tuple(s.value for s in record.outputs),
         operations=tuple(_operation(o) for o in record.operations),
         constants=tensors.group("constant"),
-        layers={layer.name: _layer(layer, tensors) for layer in record.layers},
+        layers={layer.name: _layer(layer, tensors, twin) for layer in record.layers},
         target=record.target,
         arrays=record.arrays.used,
         provenance=record.provenance,
@@ -126,7 +128,7 @@ def _operation(record: manifest.OperationRecord) -> Operation:
     )
 
 
-def _layer(record: manifest.LayerRecord, tensors: Tensors) -> ProgramLayer:
+def _layer(record: manifest.LayerRecord, tensors: Tensors, twin: bool) -> ProgramLayer:
     g, name = record.geometry, record.name
     geometry = Geometry(
         g.kind, g.groups, g.rows, g.columns, tuple(g.kernel), g.transposed, tuple(g.stack)
@@ -144,6 +146,7 @@ def _layer(record: manifest.LayerRecord, tensors: Tensors) -> ProgramLayer:
         tiles=tiles.numpy(),
         row_tiles=row_tiles.numpy(),
         uses=tuple(_use(record, k, tensors) for k in range(len(record.uses))),
+        twin=twin and record.encoding == "differential-pair",
     )
 
 
@@ -166,10 +169,23 @@ def _cells(record: manifest.LayerRecord, tensors: Tensors) -> Cells:
             "CIMC-P19", "states and bits are both null or both numbers", where=f"layer {name}"
         )
     planes = tuple(_plane(record, k, tensors) for k in range(cells.planes))
-    if cells.states is None:
-        return Cells(planes, None, gain)
-    states = tensors.take(files.of_layer(name, "states_us"), torch.float32, (cells.states,))
-    return Cells(planes, states, gain)
+    states = None
+    if cells.states is not None:
+        states = tensors.take(files.of_layer(name, "states_us"), torch.float32, (cells.states,))
+    if record.encoding != "bit-sliced":
+        return Cells(planes, states, gain)
+    correction = tensors.take(files.of_layer(name, "correction_us"), torch.float32, (None,))
+    return Cells(planes, states, gain, _multipliers(record, tensors), correction)
+
+
+def _multipliers(record: manifest.LayerRecord, tensors: Tensors) -> Tensor | None:
+    """Return the digital multipliers of slices; None when there are none."""
+    name = files.of_layer(record.name, "multipliers")
+    found = tensors.tensors.get(name)
+    if found is None:
+        return None
+    shape = (record.cells.planes,) if found.dim() == 1 else (record.cells.planes, None)
+    return tensors.take(name, torch.float32, shape)
 
 
 def _plane(record: manifest.LayerRecord, index: int, tensors: Tensors) -> Tensor:

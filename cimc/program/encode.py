@@ -53,6 +53,10 @@ def _layer_tensors(layer: ProgramLayer) -> dict[str, Tensor]:
     }
     if layer.cells.states_us is not None:
         tensors["states_us"] = layer.cells.states_us
+    if layer.cells.multipliers is not None:
+        tensors["multipliers"] = layer.cells.multipliers
+    if layer.cells.correction_us is not None:
+        tensors["correction_us"] = layer.cells.correction_us
     named = {files.of_layer(layer.name, key): value for key, value in tensors.items()}
     for k, use in enumerate(layer.uses):
         if use.adc.i_max_us is not None:

@@ -69,7 +69,7 @@ class CellsRecord(Record):
     ``states`` and ``bits`` are null when the planes are float32.
     """
 
-    planes: Annotated[int, Field(ge=1, le=2)]
+    planes: Annotated[int, Field(ge=1, le=8)]
     states: Annotated[int, Field(ge=1, le=256)] | None
     bits: Annotated[int, Field(ge=1, le=8)] | None
 
@@ -105,7 +105,7 @@ class LayerRecord(Record):
 
     name: Name
     source: str
-    encoding: Literal["signed", "differential-pair", "offset-column"]
+    encoding: Literal["signed", "differential-pair", "offset-column", "bit-sliced"]
     cells: CellsRecord
     tiles: Count
     row_tiles: Count

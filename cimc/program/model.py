@@ -63,6 +63,8 @@ class ProgramLayer:
         tiles: int32 ``(n, len(TILE_FIELDS))``.
         row_tiles: int32 ``(t, 2)``: first row, rows.
         uses: Converter settings per use.
+        twin: Pairs lie in twin arrays: G+ on the array of the tile table, G- at the same place
+            of the next.
     """
 
     name: str
@@ -73,6 +75,7 @@ class ProgramLayer:
     tiles: npt.NDArray[np.int32]
     row_tiles: npt.NDArray[np.int32]
     uses: tuple[ProgramUse, ...]
+    twin: bool = False
 
 
 @dataclass(frozen=True, slots=True)

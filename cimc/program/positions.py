@@ -90,7 +90,7 @@ def blocks(layer: ProgramLayer, plane: int) -> Iterator[Block]:
             group=tile["group"],
             rows=slice(tile["row"], tile["row"] + tile["rows"]),
             columns=columns,
-            array=tile["array"],
+            array=tile["array"] + (plane if layer.twin else 0),
             word_line=tile["array_row"],
             bit_line=tile["array_column"] + first,
             step=step,
@@ -118,8 +118,10 @@ def _dense(layer: ProgramLayer, plane: int) -> Positions:
 
 def _bit_line(layer: ProgramLayer, plane: int, columns: int) -> tuple[int, int]:
     """Return the first bit line of a plane in a tile, and the bit lines from column to column."""
-    if layer.encoding == "differential-pair":
-        return plane, planes_of(layer)  # G+ left of G-
+    if layer.twin:
+        return 0, 1
+    if layer.encoding in ("differential-pair", "bit-sliced"):
+        return plane, planes_of(layer)  # G+ left of G-; slices from the least multiplier on
     if _shared(layer, plane):
         return columns, 1  # right of the last weight
     return 0, 1

@@ -5,29 +5,32 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from cimc.ir.layer import TILE_FIELDS, Encoding
+from cimc.ir.layer import TILE_FIELDS, Layout
 from cimc.program.model import ProgramLayer
 
 _ROWS = TILE_FIELDS.index("rows")
 _COLUMNS = TILE_FIELDS.index("columns")
 
 
-def cells_per_weight(encoding: Encoding) -> int:
-    """Return the adjacent cells that hold one weight [-]."""
-    return 2 if encoding == "differential-pair" else 1
-
-
-def extra_columns(encoding: Encoding) -> int:
-    """Return the physical columns a tile has besides those of its weights [-]."""
-    return 1 if encoding == "offset-column" else 0
+def layout(layer: ProgramLayer) -> Layout:
+    """Return how the cells of a layer's tiles lie on arrays."""
+    if layer.encoding == "differential-pair":
+        return Layout(1, arrays=2) if layer.twin else Layout(2)
+    if layer.encoding == "bit-sliced":
+        return Layout(len(layer.cells.planes))
+    return Layout(1, extra=1) if layer.encoding == "offset-column" else Layout(1)
 
 
 def tile_cells(layer: ProgramLayer) -> npt.NDArray[np.int64]:
-    """Return the cells of each tile of a layer, offset cells included: int64 ``(tiles,)``."""
+    """Return the cells of each tile of a layer, offset cells and twins included.
+
+    Returns:
+        int64 ``(tiles,)``.
+    """
     tiles = layer.tiles.astype(np.int64)
-    width = tiles[:, _COLUMNS] * cells_per_weight(layer.encoding) + extra_columns(layer.encoding)
-    cells: npt.NDArray[np.int64] = tiles[:, _ROWS] * width
-    return cells
+    shape = layout(layer)
+    cells: npt.NDArray[np.int64] = tiles[:, _ROWS] * shape.width(tiles[:, _COLUMNS])
+    return cells * shape.arrays
 
 
 def cells_used(layer: ProgramLayer) -> int:

@@ -29,7 +29,7 @@ from cimc.quantizers.arrays import Codes, Doubles, Floats, Numbers, as_float32, 
 from cimc.quantizers.columns import lloyd_columns
 from cimc.quantizers.lloyd import lloyd
 from cimc.quantizers.slice_points import Points, binned, columns_of
-from cimc.quantizers.uniform import uniform, uniform_columns
+from cimc.quantizers.uniform import UniformResult, uniform, uniform_columns
 
 #: Ratios of one multiplier to the next that are tried, and shares of the range of the values.
 _RATIOS: Final = (1.3, 1.5, 1.7, 2.0)
@@ -55,7 +55,8 @@ class NMultiplierResult:
         offset: ``c``, float32 ``()`` or ``(columns,)``.
         levels: The ``2**n`` sums, ascending, float32 ``(v,)`` or ``(columns, v)``.
         boundaries: End points between levels, float32 ``(v - 1,)`` or ``(columns, v - 1)``.
-        distortion: (Weighted) mean squared error, float64 ``()`` or ``(columns,)``.
+        distortion: (Weighted) mean squared error, float64 ``()`` or ``(columns,)``; NaN where
+            it was not worked out.
     """
 
     multipliers: Floats
@@ -146,6 +147,18 @@ def n_multiplier_columns(
         points = columns_of(x[:, some], w)
         parts.append(_fit(points, n, [g[some] for g in guides]))
     return _result(*(torch.cat(p) for p in zip(*parts, strict=True)))
+
+
+def powers_of_two(fit: UniformResult, n: int) -> NMultiplierResult:
+    """Return uniform levels as sums of multipliers, each twice the one before [NM Eq. 3].
+
+    Args:
+        fit: ``2**n`` levels, or one where all values are equal; or those of columns.
+        n: Multipliers.
+    """
+    r = fit.step[..., None] * np.float32(2.0) ** np.arange(n, dtype=np.float32)
+    error = np.full(fit.step.shape, np.nan)
+    return _result(*(torch.from_numpy(np.asarray(a)) for a in (r, fit.levels[..., 0], error)))
 
 
 def _padded(levels: Floats, count: int) -> Floats:

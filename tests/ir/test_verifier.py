@@ -10,7 +10,7 @@ import torch
 from torch.fx import Graph, GraphModule
 
 from cimc.ir.geometry import Geometry
-from cimc.ir.layer import TILE_FIELDS, Cells, Codebook, CrossbarLayer, Use
+from cimc.ir.layer import TILE_FIELDS, Cells, Codebook, CrossbarLayer, Layout, Use
 from cimc.ir.network import Network, Signal, Source, Stage
 from cimc.ir.verifier import RULES, verify
 from cimc.ops.table import OPERATORS
@@ -60,6 +60,7 @@ def layer(**changes: object) -> CrossbarLayer:
         row_tiles=np.array([[0, 3], [3, 1]], np.int32),
         cells=Cells((torch.ones(1, 4, 6), torch.ones(1, 4, 6)), None, torch.ones(1)),
         encoding="differential-pair",
+        layout=Layout(2),
     )
     return replace(made, **changes)  # type: ignore[arg-type]
 
@@ -165,12 +166,41 @@ def test_tiles_that_share_cells(row: int, fields: dict[str, int]) -> None:
 
 def test_offset_column_takes_one_more_bit_line() -> None:
     placed = tiles(1, array_column=4)
-    offset = replace(placed["fc"], encoding="offset-column")
+    offset = replace(placed["fc"], layout=Layout(1, extra=1))
     assert broken(network(stage=Stage.PLACED, layers={"fc": offset})) == {
         "tiles_lie_apart_on_arrays"
     }
-    apart = replace(tiles(1, array_column=5)["fc"], encoding="offset-column")
+    apart = replace(tiles(1, array_column=5)["fc"], layout=Layout(1, extra=1))
     assert broken(network(stage=Stage.PLACED, layers={"fc": apart})) == set()
+
+
+def test_a_twin_array_is_taken() -> None:
+    # The second tile moves to the array after that of the first.
+    other = replace(tiles(1, array=1, array_row=1, array_column=0)["fc"], layout=Layout(1))
+    assert broken(network(stage=Stage.PLACED, layers={"fc": other})) == set()
+    twins = replace(other, layout=Layout(1, arrays=2))
+    assert broken(network(stage=Stage.PLACED, layers={"fc": twins})) == {
+        "tiles_lie_apart_on_arrays"
+    }
+
+
+def test_multipliers_that_are_not_those_of_the_levels() -> None:
+    made = network(stage=Stage.QUANTIZED)
+    ((name, layer),) = made.layers.items()
+    assert layer.codebook is not None
+    r, c = torch.tensor([1.0, 2.0]), torch.tensor([-1.5])
+    levels = torch.tensor([-1.5, -0.5, 0.5, 1.5])
+    codes = torch.zeros_like(layer.codebook.codes)
+    good = Codebook(levels, codes, r, c)
+    other = {"sliced_levels_are_sums"}
+    for book, wrong in (
+        (good, set()),
+        (replace(good, offset=None), other),
+        (replace(good, multipliers=-r), other),
+        (replace(good, offset=c + 1), other),
+    ):
+        found = broken(replace(made, layers={name: replace(layer, codebook=book)}))
+        assert found - {"the_graph_holds_the_quantized_weights"} == wrong
 
 
 def changed(*, operator: object, args: tuple[object, ...], **attributes: object) -> Network:
