@@ -40,20 +40,12 @@ def _on(effect: Effect) -> Callable[[Target], object]:
 
 UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
     Unsupported(
-        ("encoding",), "bit-sliced weights", "differential-pair or offset-column",
-        lambda t: t.encoding if t.encoding == "bit-sliced" else None,
-    ),
-    Unsupported(
         ("cell", "states"), "fixed states with offset columns", "analog, or differential-pair",
         lambda t: "a list" if _lists_states(t) and t.encoding == "offset-column" else None,
     ),
     Unsupported(
         ("read", "drive"), "bit-serial and pulse-width inputs", "parallel",
         lambda t: t.read.drive if t.read.drive != "parallel" else None,
-    ),
-    Unsupported(
-        ("pair", "placement"), "pairs in twin arrays", "adjacent-columns",
-        lambda t: t.pair.placement if t.pair.placement == "twin-arrays" else None,
     ),
     Unsupported(
         ("pair", "subtraction"), "subtraction after the converter", "before-adc",

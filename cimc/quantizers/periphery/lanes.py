@@ -28,6 +28,11 @@ def lanes_of(layer: CrossbarLayer, *, subtracted_after: bool) -> tuple[Lane, ...
     if layer.encoding == "offset-column":
         tile = _column_tiles(layer)
         return (Lane(planes[0] - planes[1].index_select(2, tile)),)
+    if layer.encoding == "bit-sliced" and cells.multipliers is None:
+        return (Lane(torch.stack(planes).sum(0)),)
+    if cells.multipliers is not None:
+        factors = [float(f) if f.ndim == 0 else f for f in cells.multipliers]
+        return tuple(Lane(p, f) for p, f in zip(planes, factors, strict=True))
     return tuple(Lane(plane) for plane in planes)
 
 
