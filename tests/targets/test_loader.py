@@ -1,5 +1,7 @@
 """Finding and loading target files."""
 
+import math
+
 import pytest
 import yaml
 
@@ -25,10 +27,11 @@ def test_every_number_of_a_shipped_target_has_its_source(name):
         for key, value in plain.items():
             if isinstance(value, dict):
                 yield from numbers(value, f"{path}{key}.")
-            elif isinstance(value, int | float) or (
-                isinstance(value, str) and value[:1].isdigit()
-            ):
+            elif any(is_number(v) for v in (value if isinstance(value, list) else [value])):
                 yield f"{path}{key}"
+
+    def is_number(value):
+        return isinstance(value, int | float) or (isinstance(value, str) and value[:1].isdigit())
 
     plain = target.plain()
     for key in ("schema", "description", "sources"):
@@ -41,10 +44,31 @@ def test_the_shipped_devices():
     sizes = {n: (load_target(n).array.rows, load_target(n).arrays) for n in list_targets()}
     assert sizes == {
         "ideal": (None, None),
+        "pcm": (256, 64),
         "rram": (256, 4096),
         "rram-128": (128, 16384),
         "rram-tiny": (128, 8),
     }
+
+
+def test_the_pcm_device_is_the_published_model():
+    """The figures of its sources, written down a second time, at three conductances."""
+    target = load_target("pcm")
+    noise, g_max = target.noise, target.cell.g_max_us
+    for g in (0.05, 0.4, 1.0):
+        sigma = g_max * sum(a * g**k for k, a in enumerate(noise.programming.polynomial))
+        assert sigma == pytest.approx(-1.1731 * g**2 + 1.9650 * g + 0.26348, rel=1e-5)
+        q = min(noise.read.one_over_f.amplitude * g**-noise.read.one_over_f.exponent, 0.2)
+        assert q == pytest.approx(min(0.0088 / g**0.65, 0.2))
+        law, log = noise.drift, math.log(g)
+        mean = min(max(law.nu + law.nu_slope * log, law.nu_limits[0]), law.nu_limits[1])
+        assert mean == pytest.approx(min(max(-0.0155 * log + 0.0244, 0.049), 0.1))
+        low, high = law.nu_sigma_limits
+        spread = min(max(law.nu_sigma + law.nu_sigma_slope * log, low), high)
+        assert spread == pytest.approx(min(max(-0.0125 * log - 0.0059, 0.008), 0.045))
+    operations = 2 * 256 * 256
+    assert target.costs.mvm_time_ns == pytest.approx(64 * operations / 63.1e12 * 1e9, rel=2e-3)
+    assert target.costs.mvm_energy_pj == pytest.approx(operations / 9.76e12 * 1e12, rel=1e-3)
 
 
 def test_a_path_comes_before_a_shipped_name(tmp_path, monkeypatch):
@@ -63,7 +87,7 @@ def test_an_unknown_name_lists_what_exists():
         load_target("ram")
     assert str(caught.value) == (
         "error[CIMC-T01]: no target file and no shipped target 'ram'\n"
-        "  try 'rram', one of: ideal, rram, rram-128, rram-tiny; or a path"
+        f"  try 'rram', one of: {', '.join(list_targets())}; or a path"
     )
 
 
