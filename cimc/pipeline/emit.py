@@ -123,6 +123,6 @@ def _layer(layer: CrossbarLayer, network: Network) -> ProgramLayer:
         cells=layer.cells,
         tiles=layer.tiles,
         row_tiles=layer.row_tiles,
-        uses=tuple(ProgramUse(u.node, u.operand, u.dac, u.adc) for u in layer.uses),
+        uses=tuple(ProgramUse(u.node, u.operand, u.dac, u.adc, u.fitted) for u in layer.uses),
         twin=layer.layout is not None and layer.layout.arrays == 2,
     )

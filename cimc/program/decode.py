@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cimc.errors import ProgramError
 from cimc.ir.geometry import Geometry
-from cimc.ir.layer import TILE_FIELDS, Adc, Cells, Dac
+from cimc.ir.layer import TILE_FIELDS, Adc, Cells, Dac, Fitted
 from cimc.ir.network import Signal
 from cimc.program import bits, files, manifest
 from cimc.program.model import (
@@ -158,7 +158,8 @@ def _use(record: manifest.LayerRecord, index: int, tensors: Tensors) -> ProgramU
         ranges = tensors.take(name, torch.float32, (record.row_tiles, None, None))
     dac = Dac(use.dac.bits, use.dac.signed, use.dac.policy, use.dac.x_max)
     adc = Adc(use.adc.bits, ranges, use.adc.signed)
-    return ProgramUse(use.operation, use.operand, dac, adc)
+    fitted = None if use.fitted is None else Fitted(**use.fitted.model_dump())
+    return ProgramUse(use.operation, use.operand, dac, adc, fitted)
 
 
 def _cells(record: manifest.LayerRecord, tensors: Tensors) -> Cells:

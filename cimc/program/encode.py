@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -216,6 +217,7 @@ def _use(use: ProgramUse) -> dict[str, Any]:
             "signed": use.adc.signed,
             "ranges": use.adc.i_max_us is not None,
         },
+        "fitted": None if use.fitted is None else asdict(use.fitted),
     }
 
 

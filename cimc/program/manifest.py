@@ -15,6 +15,7 @@ VERSION: Final = 1
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, lt=1 << 48)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Size = Annotated[int, Field(ge=1, lt=1 << 31)]
 
 
@@ -91,6 +92,16 @@ class AdcRecord(Record):
     ranges: bool
 
 
+class FittedRecord(Record):
+    """How the ranges of one use were found, and what they cut off; informative."""
+
+    input_method: Name | None
+    adc_method: Name | None
+    inputs_clipped: Share | None
+    conversions_clipped: Share | None
+    snr_db: float | None
+
+
 class UseRecord(Record):
     """Where a layer is read."""
 
@@ -98,6 +109,7 @@ class UseRecord(Record):
     operand: Annotated[int, Field(ge=0, le=1024)]
     dac: DacRecord
     adc: AdcRecord
+    fitted: FittedRecord | None = None
 
 
 class LayerRecord(Record):

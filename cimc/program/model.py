@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cimc.ir.geometry import Geometry
-from cimc.ir.layer import Adc, Cells, Dac, Encoding
+from cimc.ir.layer import Adc, Cells, Dac, Encoding, Fitted
 from cimc.ir.network import Signal
 
 #: What an operator attribute may be: literals and (nested) lists of them.
@@ -42,12 +42,13 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class ProgramUse:
-    """Converter settings where one operation reads one layer (ranges are per use)."""
+    """Converter settings where one operation reads one layer, and how ranges were found."""
 
     operation: str
     operand: int
     dac: Dac
     adc: Adc
+    fitted: Fitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
