@@ -66,19 +66,16 @@ def states_span_the_range(target: Target) -> Found:
 
 def fixed_states_limit_levels(target: Target) -> Found:
     """cell.default_levels is given with fixed states, and at most what they can express."""
-    cell, slices = target.cell, target.slices
-    if isinstance(cell.states, str):
+    cell = target.cell
+    if isinstance(cell.states, str) or target.encoding == "bit-sliced":
         return
     if cell.default_levels is None:
         yield ("cell", "default_levels"), "is required with a list of states", None
         return
     n = len(cell.states)
     most = 2 * n - 1 if target.encoding == "differential-pair" else n
-    what = f"{n} states"
-    if target.encoding == "bit-sliced" and slices is not None:
-        most, what = 2**slices.count, f"{slices.count} slices"
     if cell.default_levels > most:
-        message = f"should be at most {most}, what {what} can express"
+        message = f"should be at most {most}, what {n} states can express"
         yield ("cell", "default_levels"), message, cell.default_levels
 
 
@@ -86,6 +83,16 @@ def slices_are_given(target: Target) -> Found:
     """The encoding bit-sliced needs slices."""
     if target.encoding == "bit-sliced" and target.slices is None:
         yield ("slices",), "is required with the encoding bit-sliced", None
+
+
+def slices_decide_levels(target: Target) -> Found:
+    """cell.default_levels, when given with the encoding bit-sliced, is 2 ** slices.count."""
+    levels, slices = target.cell.default_levels, target.slices
+    if target.encoding != "bit-sliced" or slices is None or levels is None:
+        return
+    if levels != 2**slices.count:
+        message = f"should be {2**slices.count}, what {slices.count} slices have"
+        yield ("cell", "default_levels"), message, levels
 
 
 def slices_hold_bits(target: Target) -> Found:
@@ -184,6 +191,7 @@ RULES: Final = (
     states_span_the_range,
     fixed_states_limit_levels,
     slices_are_given,
+    slices_decide_levels,
     slices_hold_bits,
     a_weight_fits_a_row,
     cells_per_weight_match,

@@ -39,7 +39,7 @@ CASES = [
     (
         "bit-sliced",
         {"cell.states": ["1 uS", "20 uS"], "slices.count": 3},
-        "cell.default_levels: should be at most 8, what 3 slices can express",
+        "cell.default_levels: should be 8, what 3 slices have",
     ),
     ("bit-sliced", {"cell.states": ["1 uS", "9 uS", "20 uS"]}, "cell.states: should be 2"),
     (
