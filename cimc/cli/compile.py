@@ -12,6 +12,9 @@ from cimc.cli.options import json_option, seed_option
 if TYPE_CHECKING:
     from cimc.pipeline import CompileReport
 
+#: Layers listed with their clipping.
+_WORST = 5
+
 
 @click.command("compile")
 @click.argument("model")
@@ -33,6 +36,18 @@ if TYPE_CHECKING:
     default=None,
     help="Own levels for every output column, or one codebook a layer.  [default: per column "
     "where a cell takes any conductance]",
+)
+@click.option(
+    "--converter-ranges",
+    type=click.Choice(["max", "percentile", "mse", "search"]),
+    help="How DAC and ADC ranges are found from data: largest value, percentile, least error of "
+    "a conversion, or of the layer's output [search].",
+)
+@click.option(
+    "--percentile",
+    type=click.FloatRange(0, 100, min_open=True),
+    metavar="P",
+    help="Values within range with --converter-ranges percentile [99.99].",
 )
 @click.option("--data", metavar="X.npz", help="Calibration samples, one array per input.")
 @click.option("--recipe", metavar="R.yaml", help="Options from a file; the command line wins.")
@@ -85,6 +100,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
             digital=given["digital"],
             analog=given["analog"],
             seed=given["seed"],
+            converters=_converters(given["converter_ranges"], given["percentile"]),
             keep_calibration=not given["no_keep_calibration"],
             trust_input=given["trust_input"],
             dump_passes=given["dump_passes"],
@@ -96,6 +112,16 @@ def compile_command(as_json: bool, **given: Any) -> None:
         from dataclasses import asdict
 
         emit_json(asdict(result.report))
+
+
+def _converters(method: str | None, percentile: float | None) -> dict[str, Any] | None:
+    """Return the options of the pass that sets converter ranges; None: those of the recipe."""
+    options: dict[str, Any] = {}
+    if method is not None:
+        options = {"input_method": method, "adc_method": method}
+    if percentile is not None:
+        options["percentile"] = percentile
+    return options or None
 
 
 def _show(report: CompileReport, checked: bool) -> None:
@@ -117,9 +143,30 @@ def _show(report: CompileReport, checked: bool) -> None:
             ("time, memory", f"{report.seconds:.1f} s, {report.peak_rss_mib:,.0f} MiB"),
         ],
     )
+    _show_converters(report)
     if checked:
         _show_passes(report)
     warn(report.warnings)
+
+
+def _show_converters(report: CompileReport) -> None:
+    """Print how converter ranges were found, and the layers they cost most."""
+    from cimc.cli.output import decibels, facts, share, table
+
+    found = [c for c in report.converters if c.conversions_clipped is not None]
+    if not report.converters:
+        return
+    how = sorted({" and ".join(dict.fromkeys(c.methods)) for c in report.converters})
+    text = ", ".join(how) if found else f"{', '.join(how)} (no data: clipping is not known)"
+    facts("converter ranges", [("found by", text)])
+    worst = sorted(found, key=lambda c: (c.snr_db is None, c.snr_db))[:_WORST]
+    rows = [
+        [c.layer, share(c.inputs_clipped), share(c.conversions_clipped), decibels(c.snr_db)]
+        for c in worst
+    ]
+    if rows:
+        columns = ["layer", "inputs clipped", "conversions clipped", "SNR"]
+        table("layers that converters cost most", columns, rows)
 
 
 def _show_passes(report: CompileReport) -> None:

@@ -131,7 +131,29 @@ def _layer(program: DeviceProgram, name: str) -> dict[str, Any]:
         for u in x.uses
     ]
     table("read by", ["operation", "DAC", "ADC"], rows)
+    _clipping(x)
     return asdict(x)
+
+
+def _clipping(x: LayerSummary) -> None:
+    """Print how converter ranges were found, and what they clip of the calibration data."""
+    from cimc.cli.output import decibels, share, table
+
+    rows = [
+        _texts(
+            u.operation,
+            u.fitted.input_method or "none",
+            u.fitted.adc_method or "none",
+            share(u.fitted.inputs_clipped),
+            share(u.fitted.conversions_clipped),
+            decibels(u.fitted.snr_db),
+        )
+        for u in x.uses
+        if u.fitted is not None
+    ]
+    if rows:
+        columns = ["operation", "DAC range", "ADC range", "inputs clipped"]
+        table("converter ranges", [*columns, "conversions clipped", "SNR"], rows)
 
 
 def _array(program: DeviceProgram, number: int, output: str | None) -> dict[str, Any]:

@@ -157,6 +157,13 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def share(value: float | None) -> str:
+    """Return a small share as a percentage with two significant digits."""
+    if value is None:
+        return "-"
+    return "0 %" if value == 0 else f"{100 * value:.2g} %"
+
+
 def decibels(value: float | None) -> str:
     """Return a ratio in dB; equal values have an infinite one."""
     if value is None:

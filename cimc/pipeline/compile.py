@@ -48,6 +48,7 @@ def compile_model(
     digital: Sequence[str] = (),
     analog: Sequence[str] = (),
     seed: int | None = None,
+    converters: str | Mapping[str, Any] | None = None,
     keep_calibration: bool = True,
     trust_input: bool = False,
     dump_passes: str | Path | None = None,
@@ -73,6 +74,8 @@ def compile_model(
         digital: Patterns of layers pinned digital.
         analog: Patterns of layers pinned analog.
         seed: Seed of everything drawn (default 0).
+        converters: How converter ranges are found: a method for DACs and ADCs (``max``,
+            ``percentile``, ``mse``, ``search``), or options of the pass ``fit-converters``.
         keep_calibration: Keep in the program what recompiling needs (holds user data).
         trust_input: Allow inputs that execute code when read (``.pt2``).
         dump_passes: Directory for the text form after each pass.
@@ -97,6 +100,7 @@ def compile_model(
         digital=tuple(digital),
         analog=tuple(analog),
         seed=seed,
+        converters=converters,
     )
     if output is not None:
         check_replaceable(Path(output))  # not after hours of work
@@ -116,7 +120,7 @@ def compile_model(
     network, import_error = _checked_import(network, trial, why)
     runner = Runner(context, trial, dump_passes, check)
     final = runner.run(passes, network)
-    provenance = _provenance(final, device, passes, options)
+    provenance = _provenance(final, device, passes, options, calibration)
     program = emit(final, device, provenance)
     progress("verify", 0.0)
     program, snr_db = _with_golden(program, final, trial)
@@ -158,7 +162,11 @@ def _checked_import(
 
 
 def _provenance(
-    network: Network, target: Target, passes: Sequence[Pass], options: Options
+    network: Network,
+    target: Target,
+    passes: Sequence[Pass],
+    options: Options,
+    calibration: Data | None,
 ) -> dict[str, Any]:
     return {
         "cimc": __version__,
@@ -170,6 +178,7 @@ def _provenance(
         "target": {"name": target.name},
         "fault_map": None,
         "seed": options.seed,
+        "calibration_samples": None if calibration is None else calibration.samples,
         "pipeline": [
             {"pass": p.name, "options": {k: _plain(v) for k, v in asdict(p).items()}}
             for p in passes

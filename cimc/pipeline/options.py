@@ -29,6 +29,8 @@ class Options:
         digital: Patterns of layers pinned digital.
         analog: Patterns of layers pinned analog.
         seed: Seed of everything drawn.
+        converters: How converter ranges are found: options of ``fit-converters``, or the name of
+            one method for DACs and ADCs.
         options: Options of single passes, by pass name and field.
     """
 
@@ -38,6 +40,7 @@ class Options:
     digital: tuple[str, ...] = ()
     analog: tuple[str, ...] = ()
     seed: int = 0
+    converters: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +65,9 @@ class Options:
             if not whole or not 1 <= bits <= 8 or "levels" in values:
                 raise _bad("a recipe gives levels or bits, once, bits from 1 to 8", "levels: 8")
             values["levels"] = 2**bits
+        converters = {**_converters(values), **_converters(given)}
         values.update({k: v for k, v in given.items() if v is not None and v != ()})
+        values["converters"] = converters
         for key in ("digital", "analog"):
             if key in values:
                 values[key] = _patterns(key, values[key])
@@ -133,6 +138,7 @@ class Options:
                 "levels": levels,
                 "per_column": self._per_column(target),
             },
+            "fit-converters": dict(self.converters),
         }
         for name in self.options:
             if name not in PASSES:
@@ -159,10 +165,26 @@ def _check_kind(name: str, key: str, value: Any, default: Any) -> None:
     if isinstance(default, bool):
         if not isinstance(value, bool):
             raise _bad(f"{name}.{key} must be true or false (got {value!r})", str(default).lower())
+    elif isinstance(default, str):
+        if not isinstance(value, str):
+            raise _bad(f"{name}.{key} must be a name (got {value!r})", default)
+    elif isinstance(default, float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _bad(f"{name}.{key} must be a number (got {value!r})", str(default))
     elif isinstance(default, int) and (
         isinstance(value, bool) or not isinstance(value, int) or value < 1
     ):
         raise _bad(f"{name}.{key} must be a whole number from 1 (got {value!r})", str(default))
+
+
+def _converters(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of ``fit-converters``: a mapping, or one method for both converters."""
+    given = values.get("converters") or {}
+    if isinstance(given, str):
+        return {"input_method": given, "adc_method": given}
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise _bad(f"converters must be a method or a mapping (got {given!r})", "converters: search")
 
 
 def _patterns(key: str, value: Any) -> tuple[str, ...]:

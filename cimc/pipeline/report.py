@@ -27,6 +27,40 @@ class PassReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ConverterReport:
+    """Converters where one operation reads one layer.
+
+    Attributes:
+        layer: Name of the layer.
+        operation: Operation that reads it.
+        input_method: How the DAC's range was found: ``max``, ``percentile``, ``mse``, ``search``;
+            ``dynamic``: found at run time for each sample; None: no DAC.
+        adc_method: Likewise for the ADC; ``full-scale``: the target's choice; ``weights``: from
+            the weights, for want of data; None: no ADC.
+        x_max: Full scale of the DAC, in units of the input; None: dynamic, or no DAC.
+        adc_range_us: Least and greatest full scale of the ADCs [uS]; None: no ADC.
+        inputs_clipped: Share of the calibration inputs beyond the DAC's range; None without data.
+        conversions_clipped: Share of the conversions beyond the ADC's range; None likewise.
+        snr_db: Output of the layer against the error of its converters [dB]; None likewise.
+    """
+
+    layer: str
+    operation: str
+    input_method: str | None
+    adc_method: str | None
+    x_max: float | None
+    adc_range_us: tuple[float, float] | None
+    inputs_clipped: float | None
+    conversions_clipped: float | None
+    snr_db: float | None
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Of the DAC and the ADC, where there is one."""
+        return tuple(m for m in (self.input_method, self.adc_method) if m is not None)
+
+
+@dataclass(frozen=True, slots=True)
 class CompileReport:
     """The JSON keys of ``cimc compile``.
 
@@ -50,6 +84,7 @@ class CompileReport:
             when there were no inputs to try.
         snr_db: The noise-free program against onnxruntime on sample inputs [dB]; None likewise.
         passes: Every pass in order.
+        converters: Every use of a layer that has converters.
     """
 
     program: str | None
@@ -70,6 +105,7 @@ class CompileReport:
     import_error: float | None
     snr_db: float | None
     passes: tuple[PassReport, ...]
+    converters: tuple[ConverterReport, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

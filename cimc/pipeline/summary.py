@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cimc.ir.network import Network
 from cimc.ops.table import OPERATORS
-from cimc.pipeline.report import CompileReport, PassReport, peak_rss_mib
-from cimc.program.model import DeviceProgram, Operation
+from cimc.pipeline.report import CompileReport, ConverterReport, PassReport, peak_rss_mib
+from cimc.program.model import DeviceProgram, Operation, ProgramUse
 from cimc.program.utilization import cell_utilization
 
 
@@ -44,6 +44,28 @@ def summarize(
         import_error=import_error,
         snr_db=snr_db,
         passes=passes,
+        converters=tuple(
+            _converters(layer.name, use)
+            for layer in program.layers.values()
+            for use in layer.uses
+            if use.fitted is not None
+        ),
+    )
+
+
+def _converters(layer: str, use: ProgramUse) -> ConverterReport:
+    ranges, fitted = use.adc.i_max_us, use.fitted
+    assert fitted is not None
+    return ConverterReport(
+        layer=layer,
+        operation=use.operation,
+        input_method=fitted.input_method,
+        adc_method=fitted.adc_method,
+        x_max=use.dac.x_max,
+        adc_range_us=None if ranges is None else (float(ranges.min()), float(ranges.max())),
+        inputs_clipped=fitted.inputs_clipped,
+        conversions_clipped=fitted.conversions_clipped,
+        snr_db=fitted.snr_db,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cimc.errors import ProgramError
+from cimc.ir.layer import Fitted
 from cimc.program.arrays import Placement, conductance_us, placements
 from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.program.utilization import cell_utilization, layer_utilization
@@ -19,7 +20,10 @@ from cimc.program.utilization import cell_utilization, layer_utilization
 
 @dataclass(frozen=True, slots=True)
 class UseSummary:
-    """Converters where one operation reads a layer; ADC ranges in uS, least and greatest."""
+    """Converters where one operation reads a layer; ADC ranges in uS, least and greatest.
+
+    ``fitted`` says how the ranges were found and what they clip; None in programs without.
+    """
 
     operation: str
     operand: int
@@ -29,6 +33,7 @@ class UseSummary:
     x_max: float | None
     adc_bits: int | None
     adc_range_us: tuple[float, float] | None
+    fitted: Fitted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,7 @@ def _use(use: ProgramUse) -> UseSummary:
         x_max=use.dac.x_max,
         adc_bits=use.adc.bits,
         adc_range_us=None if ranges is None else (float(ranges.min()), float(ranges.max())),
+        fitted=use.fitted,
     )
 
 

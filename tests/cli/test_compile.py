@@ -35,6 +35,7 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         *("--bits", 3, "--per-column", "--data", "x.npz", "--recipe", "r.yaml", "--digital", "a*"),
         *("--digital", "b", "--analog", "c", "--seed", 7, "--no-keep-calibration"),
         *("--trust-input", "--dump-passes", "d", "--check"),
+        *("--converter-ranges", "mse", "--percentile", 99),
     )
     assert done.code == 5
     given.pop("progress")
@@ -50,6 +51,7 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         "digital": ("a*", "b"),
         "analog": ("c",),
         "seed": 7,
+        "converters": {"input_method": "mse", "adc_method": "mse", "percentile": 99.0},
         "keep_calibration": False,
         "trust_input": True,
         "dump_passes": "d",
@@ -72,7 +74,16 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(
 def test_what_is_not_given_is_left_to_the_recipe(call: Call, given: dict[str, Any]) -> None:
     call("compile", "models/net.v2.onnx", "--target", "rram")
     assert given["output"] == "net.v2.cim"
-    left = ("quantizer", "levels", "per_column", "seed", "data", "recipe", "dump_passes")
+    left = (
+        "quantizer",
+        "levels",
+        "per_column",
+        "seed",
+        "data",
+        "recipe",
+        "dump_passes",
+        "converters",
+    )
     assert [given[name] for name in left] == [None] * len(left)
 
 
