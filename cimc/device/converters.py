@@ -35,19 +35,32 @@ def dac_codes(
     return codes.round_().clamp_(-q if signed else 0, q)
 
 
-def adc_codes(current: Tensor, inv_lsb: float | Tensor, bits: int) -> Tensor:
-    """Turn bit-line currents into codes, in place: ``clamp(round(current * inv_lsb))``.
+def adc_codes(
+    current: Tensor,
+    inv_lsb: float | Tensor,
+    bits: int,
+    *,
+    signed: bool = True,
+    offset: Tensor | None = None,
+) -> Tensor:
+    """Turn bit-line currents into codes, in place.
 
-    The factor stays outside the conductances, so that a current that lies on a code boundary
-    falls on the same side everywhere.
+    ``clamp(round(current * inv_lsb + offset))``.  The factor stays outside the conductances, so
+    that a current that lies on a code boundary falls on the same side everywhere.
 
     Args:
         current: Tile currents [uS·DAC code] or [uS], overwritten.
-        inv_lsb: Codes per unit of current, broadcast against ``current``.
+        inv_lsb: Codes per unit of current, broadcast against ``current``; gain errors of the
+            converters are in it.
         bits: Resolution [bit].
+        signed: Whether codes run from ``-q`` (otherwise from 0).
+        offset: Offset of the converters, broadcast against ``current`` [LSB]; None: 0.
 
     Returns:
-        ``current``: whole numbers in ``[-q, q]``.
+        ``current``: whole numbers in ``[-q or 0, q]``.
     """
-    q = largest_code(bits)
-    return current.mul_(inv_lsb).round_().clamp_(-q, q)
+    q = largest_code(bits, signed=signed)
+    current.mul_(inv_lsb)
+    if offset is not None:
+        current.add_(offset)
+    return current.round_().clamp_(-q if signed else 0, q)
