@@ -32,6 +32,5 @@ def add_read_noise(current: Tensor, power: Tensor, sigma: float, normals: Normal
     Returns:
         ``current``.
     """
-    # A convolution may compute a sum of squares as a tiny negative number.
-    spread = power.clamp_(min=0).sqrt_()
-    return current.addcmul_(normals.like(spread), spread, value=sigma)
+    # A convolution may compute a sum of squares as a tiny negative number: no noise.
+    return normals.add(current, power, sigma)

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from scipy import stats
@@ -56,3 +58,49 @@ def test_inside_and_outside_inference_mode(threads) -> None:
 
 def test_nothing_to_draw() -> None:
     assert Normals(1, "test").like(torch.empty(0, 3)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("size", [10, SMALL - 1, SMALL, 100_003])
+def test_adding_in_parts_is_adding_what_is_drawn(size: int, threads) -> None:
+    """The fused pass against its parts, whatever the number of threads."""
+    x, variance = torch.randn(size), torch.rand(size) - 0.1
+    drawn = Normals(1, "test").like(x).clone()
+    expected = x + 0.3 * variance.clamp(min=0).sqrt() * drawn
+    for count in (1, 2, 3):
+        threads(count)
+        got = Normals(1, "test").add(x.clone(), variance.clone(), 0.3)
+        torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adding_in_any_layout() -> None:
+    image = torch.zeros(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
+    for x in (image, image.contiguous(), image.transpose(2, 3)[:, :2]):
+        x, variance = x.clone(), torch.ones_like(x)
+        got = Normals(1, "test").add(x, variance)
+        assert got is x
+        assert len(x.unique()) == x.numel()
+    shared = Normals(1, "test").add(torch.zeros(4, 3), torch.ones(1, 3))
+    assert bool((shared == shared[0]).all())
+    double = Normals(1, "test").add(torch.zeros(3, dtype=torch.float64), torch.ones(3).double())
+    assert double.dtype == torch.float64
+    assert bool((double != 0).all())
+
+
+def test_a_part_of_a_larger_tensor_leaves_the_rest_alone() -> None:
+    whole = torch.zeros(4, 10)
+    Normals(1, "test").add(whole[1:3], torch.ones(2, 10))
+    assert bool((whole[1:3] != 0).all())
+    assert bool((whole[[0, 3]] == 0).all())
+
+
+def test_infinite_currents_are_left_as_they_are() -> None:
+    got = Normals(1, "test").add(torch.tensor([1e38, float("inf")]), torch.full((2,), 1e38))
+    assert got[1] == float("inf")
+
+
+def test_threads_may_draw_at_the_same_time() -> None:
+    """Each keeps its own memory; what one draws is not overwritten by the other."""
+    source = Normals(1, "test")
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda _: source.like(torch.empty(2 * SMALL)).clone(), range(16)))
+    assert all(abs(float(x.std()) - 1) < 0.03 for x in drawn)
