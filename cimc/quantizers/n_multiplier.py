@@ -139,7 +139,7 @@ def n_multiplier_columns(
     guides = [uniform_columns(x, levels, grid=grid).levels for grid in ("free", "symmetric")]
     if levels <= _MOST_LLOYD:
         guides.append(lloyd_columns(x, levels, weights=weights).levels)
-    starts = len(_RATIOS) * len(_SHARES) + len(guides)
+    starts = len(_RATIOS) * len(_SHARES) + 2 * len(guides)
     step = max(1, _MEMORY // (starts * levels * 4 + x.shape[0]))
     parts = []
     for first in range(0, x.shape[1], step):
@@ -201,9 +201,30 @@ def _starts(points: Points, n: int, guides: list[Floats]) -> tuple[Tensor, Tenso
     inverse = torch.linalg.pinv(basis)
     for guide in guides:
         solved = torch.from_numpy(guide.astype(np.float64)) @ inverse.T
-        r.append(solved[:, None, :n])
-        c.append(solved[:, None, n])
+        r += [solved[:, None, :n], _taken_apart(guide, n)[:, None]]
+        c += [solved[:, None, n], torch.from_numpy(guide[:, :1].astype(np.float64))]
     return canonical(torch.cat(r, 1), torch.cat(c, 1))
+
+
+def _taken_apart(levels: Floats, n: int) -> Tensor:
+    """Return multipliers whose sums these levels are, where they are sums; ``(columns, n)``.
+
+    The least difference to the lowest level is a multiplier; so is the least one left when all
+    sums of those known are struck out, and so on.
+    """
+    left = torch.from_numpy(levels.astype(np.float64))
+    left = left - left[:, :1]
+    struck = torch.zeros(left.shape, dtype=torch.bool)
+    struck[:, 0] = True
+    sums, found = left[:, :1], []
+    for _ in range(n):
+        found.append(left.masked_fill(struck, torch.inf).amin(1))
+        new = sums + found[-1][:, None]
+        for one in new.unbind(1):
+            away = (left - one[:, None]).abs().masked_fill(struck, torch.inf)
+            struck.scatter_(1, away.argmin(1, keepdim=True), True)
+        sums = torch.cat([sums, new], 1)
+    return torch.stack(found, 1)
 
 
 def _alternate(points: Points, r: Tensor, c: Tensor, rounds: int) -> tuple[Tensor, Tensor, Tensor]:
