@@ -58,6 +58,14 @@ def limits_ascend(target: Target) -> Found:
         yield path, "should not allow a negative spread", list(drift.nu_sigma_limits)
 
 
+def relaxation_ends_in_the_range(target: Target) -> Found:
+    """noise.relaxation.rest is at most cell.g_max."""
+    law, g_max = target.noise.relaxation, target.cell.g_max_us
+    if law is not None and law.rest_us is not None and law.rest_us > g_max:
+        path = ("noise", "relaxation", "rest")
+        yield path, f"should be at most cell.g_max = {g_max} uS", f"{law.rest_us} uS"
+
+
 def rates_add_up(target: Target) -> Found:
     """Shares of cells, and of lines, that exclude each other add up to at most 1."""
     sections = (
@@ -89,6 +97,7 @@ RULES: Final = (
     one_sigma,
     a_sigma_is_positive_somewhere,
     limits_ascend,
+    relaxation_ends_in_the_range,
     rates_add_up,
     lines_end_somewhere,
 )

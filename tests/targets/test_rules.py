@@ -123,6 +123,12 @@ CASES = [
     ("differential-pair", {"read.at": "1 d"}, None),
     (
         "differential-pair",
+        {"noise.relaxation": {"rest": "21 uS"}},
+        "noise.relaxation.rest: should be at most cell.g_max = 20.0 uS",
+    ),
+    ("differential-pair", {"noise.relaxation": {"rest": "0 uS"}}, None),
+    (
+        "differential-pair",
         {"stuck": {"at_g_min": 0.6, "at_g_max": 0.6}},
         "stuck: at_g_min and at_g_max should add up to at most 1",
     ),
