@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from cimc.version import __version__
 
 if TYPE_CHECKING:
-    from cimc.pipeline.api import compile, load, run, verify
+    from cimc.pipeline.api import compile, load, run, sensitivity, verify
 
-__all__ = ["__version__", "compile", "load", "run", "verify"]
+__all__ = ["__version__", "compile", "load", "run", "sensitivity", "verify"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("compile", "load", "run", "verify"):
+    if name in ("compile", "load", "run", "sensitivity", "verify"):
         from cimc.pipeline import api
 
         return getattr(api, name)

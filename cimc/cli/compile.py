@@ -140,6 +140,7 @@ def _show(report: CompileReport, checked: bool) -> None:
             ),
             ("digital operations", f"{report.digital_ops}, {report.opaque_ops} by onnxruntime"),
             ("against onnxruntime", f"{decibels(report.snr_db)} noise-free"),
+            *_ranges(report),
             ("time, memory", f"{report.seconds:.1f} s, {report.peak_rss_mib:,.0f} MiB"),
         ],
     )
@@ -149,17 +150,23 @@ def _show(report: CompileReport, checked: bool) -> None:
     warn(report.warnings)
 
 
-def _show_converters(report: CompileReport) -> None:
-    """Print how converter ranges were found, and the layers they cost most."""
-    from cimc.cli.output import decibels, facts, share, table
-
-    found = [c for c in report.converters if c.conversions_clipped is not None]
+def _ranges(report: CompileReport) -> list[tuple[str, str]]:
+    """Say how converter ranges were found, where there are converters."""
     if not report.converters:
-        return
-    how = sorted({" and ".join(dict.fromkeys(c.methods)) for c in report.converters})
-    text = ", ".join(how) if found else f"{', '.join(how)} (no data: clipping is not known)"
-    facts("converter ranges", [("found by", text)])
-    worst = sorted(found, key=lambda c: (c.snr_db is None, c.snr_db))[:_WORST]
+        return []
+    pairs = {(c.input_method, c.adc_method) for c in report.converters}
+    said = sorted(f"{dac}" if dac == adc else f"DAC {dac}, ADC {adc}" for dac, adc in pairs)
+    known = any(c.inputs_clipped is not None for c in report.converters)
+    note = "" if known else " (no data: what they clip is not known)"
+    return [("converter ranges", "; ".join(said) + note)]
+
+
+def _show_converters(report: CompileReport) -> None:
+    """Print what converters clip, in the layers they cost most."""
+    from cimc.cli.output import decibels, share, table
+
+    found = [c for c in report.converters if c.snr_db is not None]
+    worst = sorted(found, key=lambda c: c.snr_db or 0.0)[:_WORST]
     rows = [
         [c.layer, share(c.inputs_clipped), share(c.conversions_clipped), decibels(c.snr_db)]
         for c in worst

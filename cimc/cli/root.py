@@ -10,6 +10,7 @@ from cimc.cli.compile import compile_command
 from cimc.cli.failures import CimcGroup
 from cimc.cli.inspect import inspect_command
 from cimc.cli.run import run_command
+from cimc.cli.sensitivity import sensitivity_command
 from cimc.cli.target import target_group
 from cimc.cli.verify import verify_command
 from cimc.cli.version import show_version, version_command
@@ -56,6 +57,7 @@ def main(context: click.Context, traceback: bool, log_level: str) -> None:
 main.add_command(compile_command)
 main.add_command(verify_command)
 main.add_command(run_command)
+main.add_command(sensitivity_command)
 main.add_command(inspect_command)
 main.add_command(target_group)
 main.add_command(version_command)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from cimc.executor import Executor
 from cimc.ir.network import Array
 from cimc.pipeline.compile import compile_model
+from cimc.pipeline.sensitivity_report import SensitivityReport
 from cimc.program import read
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target
@@ -18,7 +19,7 @@ from cimc.verification.data import check_data
 from cimc.verification.effects import Names, Time, select
 from cimc.verification.reference import Reference
 
-__all__ = ["compile", "load", "run", "verify"]
+__all__ = ["compile", "load", "run", "sensitivity", "verify"]
 
 
 def compile(model: Any, *, target: str | Path | Target, **options: Any) -> DeviceProgram:
@@ -109,3 +110,25 @@ def verify(
     loaded = program if isinstance(program, DeviceProgram) else load(program)
     arrays = load_data(data) if isinstance(data, str | Path) else data
     return verify_program(loaded, reference=reference, data=arrays, **options)
+
+
+def sensitivity(
+    program: DeviceProgram | str | Path,
+    *,
+    reference: Reference,
+    data: Mapping[str, Array] | str | Path,
+    **options: Any,
+) -> SensitivityReport:
+    """Measure what each non-ideality costs, or how accuracy depends on one parameter.
+
+    Args:
+        program: The program, or its path.
+        reference: The original model: path of an ONNX file, or a function.
+        data: One array an input by name, optional ``labels``; or the path of an ``.npz``.
+        **options: As :func:`cimc.pipeline.sensitivity.sensitivity` takes them: ``sweep``,
+            ``output``, ``chips``, ``samples``, ...
+    """
+    from cimc.pipeline.sensitivity import sensitivity as study
+
+    loaded = program if isinstance(program, DeviceProgram) else load(program)
+    return study(loaded, reference=reference, data=data, **options)

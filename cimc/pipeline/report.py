@@ -54,11 +54,6 @@ class ConverterReport:
     conversions_clipped: float | None
     snr_db: float | None
 
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """Of the DAC and the ADC, where there is one."""
-        return tuple(m for m in (self.input_method, self.adc_method) if m is not None)
-
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target
-from cimc.targets.compatibility import FIXED, FLUCTUATIONS, SWITCHES, switched_on
+from cimc.targets.compatibility import FLUCTUATIONS, SWITCHES, switched_on
 from cimc.targets.units import LONG_TIMES, parse
+from cimc.verification.randomness import random
 
 #: Names of non-idealities: one string with commas, or several.
 Names = str | Sequence[str] | None
@@ -30,23 +31,23 @@ class Selection:
             ``cimc.targets.compatibility.SWITCHES``.
         absent: Non-idealities that were named but that the target does not describe.
         at_s: Time after programming [s].
-        chosen: Something other than all the target describes was asked for.
+        drawn: Those of ``effects`` that are drawn at random.
     """
 
     effects: tuple[str, ...]
     absent: tuple[str, ...]
     at_s: float
-    chosen: bool = False
+    drawn: frozenset[str]
 
     @property
     def random(self) -> bool:
         """Whether two chips, or two inferences of one, can differ."""
-        return bool(frozenset(self.effects) - FIXED)
+        return bool(self.drawn & frozenset(self.effects))
 
     @property
     def fluctuates(self) -> bool:
         """Whether two inferences of one chip can differ."""
-        return bool(frozenset(self.effects) & FLUCTUATIONS)
+        return bool(self.drawn & frozenset(self.effects) & FLUCTUATIONS)
 
 
 def select(
@@ -80,11 +81,12 @@ def select(
     on -= set(dropped or ())
     if program.faults is not None:
         on -= {"stuck"}  # the map says which cells of this chip are
+    at_s = target.read.at_s if at_s is None else at_s
     return Selection(
         effects=tuple(name for name in SWITCHES if name in on),
         absent=tuple(n for n in kept or dropped or () if n not in described),
-        at_s=target.read.at_s if at_s is None else at_s,
-        chosen=kept is not None or dropped is not None,
+        at_s=at_s,
+        drawn=random(target, on, at_s),
     )
 
 

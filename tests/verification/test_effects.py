@@ -28,7 +28,7 @@ def test_everything_the_target_describes_is_on() -> None:
     found = select(program())
     assert {"dac", "adc", "programming"} <= set(found.effects)
     assert list(found.effects) == [n for n in SWITCHES if n in found.effects]
-    assert (found.absent, found.chosen, found.random) == ((), False, True)
+    assert (found.absent, found.random, found.fluctuates) == ((), True, False)
 
 
 def test_only_and_without_part_what_is_described() -> None:
@@ -84,6 +84,21 @@ def test_no_times(written: str | float) -> None:
 def test_times_are_shown_as_people_write_them() -> None:
     shown = [time_text(s) for s in (0, 30, 60, 3600, 86400, 2_592_000, 31_536_000, 90, 1e-6)]
     assert shown == ["0 s", "30 s", "1 min", "1 h", "1 d", "1 month", "1 y", "90 s", "1e-06 s"]
+
+
+def test_chips_differ_only_where_something_has_a_spread() -> None:
+    def random(at: float = 0.0, **changes: object) -> bool:
+        described = load_target("rram").changed({"noise": changes}).plain()
+        return select(replace(program(), target=described), at=at).random
+
+    aged = {"nu": 0.05, "t0": "20 s"}
+    assert not random(programming={"sigma": "0 uS"})
+    assert random(programming={"sigma": "1e-6 uS"})
+    assert not random(at=1e6, drift=aged)  # every cell by the same factor
+    assert random(at=1e6, drift={**aged, "nu_sigma": 0.01})
+    assert not random(at=20.0, drift={**aged, "nu_sigma": 0.01})  # up to t0 nothing happens
+    assert not random(relaxation={"sigma_relative": 0.1})
+    assert random(at=1.0, relaxation={"sigma_relative": 0.1})
 
 
 def test_a_fault_map_stands_for_the_stuck_rates() -> None:
