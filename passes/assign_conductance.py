@@ -8,13 +8,19 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from cimc.device.conductance import differential_pair, offset_column
+from cimc.device.conductance import (
+    differential_pair,
+    middle_state,
+    offset_column,
+    offset_states,
+)
 from cimc.device.slices import conductance_slices, digital_slices, slice_planes, sliced_levels
 from cimc.errors import InternalError
 from cimc.ir import rewrite
 from cimc.ir.layer import Cells, Codebook, CrossbarLayer, Encoding
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
+from cimc.quantizers.feedback import decoded
 from cimc.targets import Target
 
 
@@ -91,6 +97,8 @@ def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     tiles = len(set(layer.tiles[:, 4].tolist()))
     shape = (*matrix.shape[:2], tiles)
     codebook = layer.codebook
+    if codebook is not None and not isinstance(target.cell.states, str):
+        return _offset_of_states(codebook, target.cell.states, shape)
     if codebook is None or codebook.levels.ndim == 2:
         g, middle, gain = offset_column(matrix, g_min, g_max, _limits(codebook, matrix))
         return Cells((g.contiguous(), middle.expand(shape).contiguous()), None, gain)
@@ -99,6 +107,18 @@ def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     table = index.to(torch.uint8)
     offset = table[-1].expand(shape).contiguous()
     return Cells((table[codebook.codes.to(torch.int64)], offset), states, gain)
+
+
+def _offset_of_states(
+    codebook: Codebook, states_us: tuple[float, ...], offsets: tuple[int, ...]
+) -> Cells:
+    """Return cells that hold the states their levels are made of; see :mod:`~.constrained`."""
+    index, gain = offset_states(codebook.levels, states_us)
+    groups, _, columns = codebook.codes.shape
+    table = index if index.ndim == 1 else index.reshape(groups, columns, -1)
+    states = torch.tensor(states_us, dtype=torch.float32)
+    middle = torch.full(offsets, middle_state(states_us), dtype=torch.uint8)
+    return Cells((decoded(codebook.codes, table).contiguous(), middle), states, gain)
 
 
 def _sliced(layer: CrossbarLayer, target: Target) -> Cells:

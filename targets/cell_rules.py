@@ -79,6 +79,14 @@ def fixed_states_limit_levels(target: Target) -> Found:
         yield ("cell", "default_levels"), message, cell.default_levels
 
 
+def a_state_lies_between(target: Target) -> Found:
+    """Beside an offset column there are at least 3 states: its own, and one to each side."""
+    states = target.cell.states
+    if target.encoding == "offset-column" and not isinstance(states, str) and len(states) < 3:
+        message = "should be at least 3 with the encoding offset-column"
+        yield ("cell", "states"), message, f"{len(states)} states"
+
+
 def slices_are_given(target: Target) -> Found:
     """The encoding bit-sliced needs slices."""
     if target.encoding == "bit-sliced" and target.slices is None:
@@ -190,6 +198,7 @@ RULES: Final = (
     signed_cells_hold_weights,
     states_span_the_range,
     fixed_states_limit_levels,
+    a_state_lies_between,
     slices_are_given,
     slices_decide_levels,
     slices_hold_bits,

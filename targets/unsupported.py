@@ -31,7 +31,7 @@ class Unsupported:
 
 
 #: Non-idealities (by switch) that the executor cannot model yet.
-NOT_YET: Final = frozenset({"nonlinearity", "johnson", "ir-drop"})  # fmt: skip
+NOT_YET: Final = frozenset({"nonlinearity", "johnson"})  # fmt: skip
 
 
 def _on(effect: Effect) -> Callable[[Target], object]:
@@ -39,10 +39,6 @@ def _on(effect: Effect) -> Callable[[Target], object]:
 
 
 UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
-    Unsupported(
-        ("cell", "states"), "fixed states with offset columns", "analog, or differential-pair",
-        lambda t: "a list" if _lists_states(t) and t.encoding == "offset-column" else None,
-    ),
     Unsupported(
         ("read", "drive"), "bit-serial and pulse-width inputs", "parallel",
         lambda t: t.read.drive if t.read.drive != "parallel" else None,
@@ -81,10 +77,6 @@ UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
         if effect.name in NOT_YET
     ),
 )  # fmt: skip
-
-
-def _lists_states(target: Target) -> bool:
-    return target.cell.states != "analog"
 
 
 def used(target: Target) -> list[Problem]:

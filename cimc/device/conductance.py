@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -63,6 +65,46 @@ def offset_column(
     middle = g_min_us + half
     g_us = _within(middle + weight * _per(half, w_max), g_min_us, g_max_us)
     return g_us, torch.tensor(middle, dtype=torch.float32), (w_max / half).flatten().float()
+
+
+def middle_state(states_us: Sequence[float]) -> int:
+    """Return the index of the state offset cells are at: the nearest to the middle of the range.
+
+    Args:
+        states_us: Conductances of a cell, ascending [uS].
+    """
+    middle = (states_us[0] + states_us[-1]) / 2
+    return min(range(len(states_us)), key=lambda k: abs(states_us[k] - middle))
+
+
+def offset_states(levels: Tensor, states_us: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Map levels that are multiples of differences to the middle state back to the states.
+
+    Args:
+        levels: ``scale * (state - middle)`` of some states, the lowest or the highest among them:
+            ascending, ``(v,)`` or ``(columns, v)``, each column with its own scale.
+        states_us: Conductances of a cell, ascending [uS].
+
+    Returns:
+        State of each level, uint8 in the shape of ``levels``; ``gain``, float32 ``(1,)`` or
+        ``(columns,)`` [weight/uS]; 0 (all at the middle) where all levels are.
+    """
+    states = torch.tensor(states_us, dtype=torch.float64)
+    d = states - states[middle_state(states_us)]
+    table = levels.double().reshape(-1, levels.shape[-1])
+    found = []
+    for end in (0, -1):  # whichever end of the range is in the codebook gives the scale
+        scale = table[:, end] / d[end]
+        safe = torch.where(scale > 0, scale, torch.ones_like(scale))
+        away = (table[:, :, None] / safe[:, None, None] - d).abs()
+        distance, index = away.min(2)
+        lost = torch.where(scale > 0, distance.amax(1), table.abs().amax(1) * torch.inf)
+        found.append((torch.nan_to_num(lost, nan=0.0), scale, index))
+    (low, low_scale, low_index), (high, high_scale, high_index) = found
+    lower = low <= high
+    gain = torch.where(lower, low_scale, high_scale).clamp(min=0)
+    index = torch.where(lower[:, None], low_index, high_index)
+    return index.to(torch.uint8).reshape(levels.shape), gain.to(torch.float32)
 
 
 def _with_limit(weight: Tensor, w_max: Tensor | None) -> tuple[Tensor, Tensor]:

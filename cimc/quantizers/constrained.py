@@ -6,8 +6,11 @@ signs.  Which of them make the codebook, and the scale, are chosen together: for
 choice is found exactly by dynamic programming over the differences, several scales are tried, and
 the best is polished by least squares.
 
-One of the two largest differences is always chosen, so that the largest level of a codebook is
-the full range of the cells, as assigning conductances takes it to be.
+Beside an offset column a weight is ``scale * (G - G_offset)``, the offset cells at the state
+nearest to the middle, and the differences are those of every state to that one.
+
+The least or the greatest difference is always chosen, so that an end of a codebook is an end of
+the range of the cells, as assigning conductances takes it to be.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from cimc.device.conductance import middle_state
 from cimc.errors import UsageError
 from cimc.quantizers import codes as coding
 from cimc.quantizers.arrays import (
@@ -68,16 +72,40 @@ def pair_differences(states_us: tuple[float, ...]) -> Doubles:
     Raises:
         UsageError: CIMC-U35, fewer than two states, or not ascending.
     """
-    states = np.asarray(states_us, np.float64)
-    if states.ndim != 1 or states.size < 2 or not (np.diff(states) > 0).all():
-        message = f"cell states should be at least two, ascending, got {states_us}"
-        raise UsageError("CIMC-U35", message)
+    states = _checked(states_us)
     up = states - states[0]
     return np.concatenate([-up[:0:-1], up])
 
 
+def _checked(states_us: tuple[float, ...]) -> Doubles:
+    states = np.asarray(states_us, np.float64)
+    if states.ndim != 1 or states.size < 2 or not (np.diff(states) > 0).all():
+        message = f"cell states should be at least two, ascending, got {states_us}"
+        raise UsageError("CIMC-U35", message)
+    return states
+
+
+def offset_differences(states_us: tuple[float, ...]) -> Doubles:
+    """Return what a cell beside an offset column can hold [uS], ascending, ``(s,)``.
+
+    Args:
+        states_us: Conductances of a cell, ascending [uS].
+
+    Raises:
+        UsageError: CIMC-U35, fewer than two states, or not ascending.
+    """
+    states = _checked(states_us)
+    differences: Doubles = states - states[middle_state(states_us)]
+    return differences
+
+
 def constrained(
-    values: Numbers, levels: int, states_us: tuple[float, ...], *, weights: Numbers | None = None
+    values: Numbers,
+    levels: int,
+    states_us: tuple[float, ...],
+    *,
+    weights: Numbers | None = None,
+    offset: bool = False,
 ) -> ConstrainedResult:
     """Choose differences of cell states, and a scale, at least (weighted) mean squared error.
 
@@ -86,6 +114,7 @@ def constrained(
         levels: Number of levels, 2..256; more than there are differences gives all of them.
         states_us: Conductances of a cell, ascending [uS].
         weights: Importance of each value, positive or zero, same shape; None: equal.
+        offset: Cells beside an offset column, instead of pairs.
 
     Raises:
         UsageError: CIMC-U30 (no values, not finite), U31 (levels), U35 (states).
@@ -93,13 +122,14 @@ def constrained(
     check_levels(levels)
     x = as_float32(values)
     check_finite(x)
-    d = pair_differences(states_us)
+    d = offset_differences(states_us) if offset else pair_differences(states_us)
     points = _Points.of(x, None if weights is None else as_float32(weights, "weights"))
     top = float(np.abs(x).max())
     if top == 0.0:
         top = 1.0  # any scale holds zeros
     count = min(levels, d.size)
-    tries = [_choose(points, d, top / d[-1] * share, count) for share in _SHARES]
+    largest = float(np.abs(d).max())
+    tries = [_choose(points, d, top / largest * share, count) for share in _SHARES]
     best = min(tries, key=lambda t: t[0])
     for _ in range(_ROUNDS):
         scale = points.best_scale(d[best[2]], best[1])

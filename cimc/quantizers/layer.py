@@ -143,7 +143,10 @@ class LayerQuantizer:
     def _whole(self, values: Tensor, importance: Tensor | None) -> Codebook:
         result: LloydResult | UniformResult | ConstrainedResult
         if self.states_us is not None:
-            result = constrained(values, self.levels, self.states_us, weights=importance)
+            offset = self.encoding == "offset-column"
+            result = constrained(
+                values, self.levels, self.states_us, weights=importance, offset=offset
+            )
         elif self.quantizer == "uniform":
             result = uniform(values, self.levels)
         else:

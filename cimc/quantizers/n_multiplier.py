@@ -254,7 +254,7 @@ def _least_squares(
     basis = torch.cat([bits, torch.ones_like(bits[..., :1])], -1).double()
     power = basis.mT @ (count[..., None] * basis)
     pull = (basis.mT @ (total - count * levels)[..., None])[..., 0]
-    return moved(power, pull, r, c)
+    return canonical(*moved(power, pull, r, c))
 
 
 def moved(power: Tensor, pull: Tensor, r: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -267,10 +267,10 @@ def moved(power: Tensor, pull: Tensor, r: Tensor, c: Tensor) -> tuple[Tensor, Te
         c: Offsets, ``(...,)``.
 
     Returns:
-        New multipliers and offsets, canonical.
+        New multipliers, of any sign, and offsets.
     """
     size = power.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
     size = torch.where(size > 0, size, torch.ones_like(size))
     ridge = torch.diag_embed((1e-10 * size).expand_as(pull))
     step = torch.linalg.solve(power + ridge, pull)
-    return canonical(r + step[..., :-1], c + step[..., -1])
+    return r + step[..., :-1], c + step[..., -1]

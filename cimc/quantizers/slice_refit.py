@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cimc.device.slices import slice_planes, sliced_levels
+from cimc.device.slices import canonical, slice_planes, sliced_levels
 from cimc.quantizers.n_multiplier import moved
 from cimc.quantizers.refit import Product
 
@@ -52,7 +52,7 @@ class SliceRefit:
         new, c = moved(torch.stack(power, -1), right, scale, c)
         if self._powers:
             new = new * 2.0 ** torch.arange(r.shape[-1])
-        return self._remember(new, c).reshape(levels.shape).to(levels.dtype)
+        return self._remember(*canonical(new, c)).reshape(levels.shape).to(levels.dtype)
 
     def multipliers(self, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the multipliers and the offset of levels that were returned, as float32.

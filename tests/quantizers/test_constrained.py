@@ -7,6 +7,7 @@ import pytest
 
 from cimc.errors import UsageError
 from cimc.quantizers import constrained, lloyd, pair_differences
+from cimc.quantizers.constrained import offset_differences
 
 STATES = (2.0, 3.0, 7.0, 10.0)
 
@@ -35,6 +36,24 @@ def test_choice_and_scale_are_near_the_best_there_is(levels):
     values = np.random.default_rng(levels).standard_normal(300)
     result = constrained(values, levels, STATES)
     assert error(values, result) <= 1.02 * brute_force(values, levels, pair_differences(STATES))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4])
+def test_choice_beside_an_offset_column_is_near_the_best_there_is(levels):
+    assert offset_differences(STATES).tolist() == [-5, -4, 0, 3]  # to 7, the nearest to 6
+    values = np.random.default_rng(levels).standard_normal(300)
+    result = constrained(values, levels, STATES, offset=True)
+    d = offset_differences(STATES)
+    assert np.isin(result.differences, d).all()
+    assert {result.differences[0], result.differences[-1]} & {-5, 3}
+    best = np.inf
+    for chosen in combinations(d, levels):
+        if -5 not in chosen and 3 not in chosen:
+            continue
+        for scale in np.geomspace(0.02, 1.5, 300):
+            q = np.asarray(chosen) * scale
+            best = min(best, np.square(values[:, None] - q).min(1).mean())
+    assert error(values, result) <= 1.02 * best
 
 
 @pytest.mark.parametrize("levels", [2, 3, 6, 7])

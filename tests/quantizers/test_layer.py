@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cimc.device.slices import sliced_levels
 from cimc.errors import UsageError
 from cimc.quantizers import pair_differences
 from cimc.quantizers.feedback import output_error
@@ -13,6 +14,7 @@ from cimc.quantizers.layer import LayerQuantizer
 
 STATES = (2.0, 4.0, 7.0, 18.0)
 OPTIONS = list(itertools.product(["lloyd", "uniform"], [False, True], [None, STATES]))
+SUMS = list(itertools.product(["n-multiplier", "uniform"], [False, True], [False, True]))
 
 
 def weights(seed=0, shape=(2, 27, 8)):
@@ -54,6 +56,39 @@ def test_codebooks_are_well_formed(quantizer, per_column, states, with_data):
     elif quantizer == "uniform":
         steps = levels.diff()
         torch.testing.assert_close(steps, steps[..., :1].expand_as(steps), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("quantizer", "per_column", "with_data"), SUMS)
+@pytest.mark.parametrize("levels", [2, 8, 128])
+def test_levels_of_bit_slices_are_sums(quantizer, per_column, with_data, levels):
+    fit = LayerQuantizer(quantizer, levels, per_column, None, "bit-sliced")
+    if with_data:
+        codebook = fit.from_outputs(weights(), [(slice(0, 27), moments())])
+    else:
+        codebook = fit.from_weights(weights(), (3, 3))
+    r, c = codebook.multipliers, codebook.offset
+    assert r.shape == ((16, fit_bits(levels)) if per_column else (fit_bits(levels),))
+    assert c.shape == ((16,) if per_column else (1,))
+    expected, _ = sliced_levels(r, c if per_column else c[0])
+    assert torch.equal(expected, codebook.levels)
+    if quantizer == "uniform":
+        torch.testing.assert_close(r, r[..., :1] * 2.0 ** torch.arange(r.shape[-1]))
+
+
+def fit_bits(levels):
+    return levels.bit_length() - 1
+
+
+@pytest.mark.parametrize("per_column", [False, True])
+def test_multipliers_beat_powers_of_two(per_column):
+    h = moments()
+    blocks = [(slice(0, 27), h)]
+    errors = [
+        output_error(weights(), decode(LayerQuantizer(q, 16, per_column, None, "bit-sliced")
+                                       .from_outputs(weights(), blocks)), h)
+        for q in ("n-multiplier", "uniform")
+    ]  # fmt: skip
+    assert errors[0] < 0.95 * errors[1]
 
 
 @pytest.mark.parametrize(("quantizer", "per_column", "states"), OPTIONS)
