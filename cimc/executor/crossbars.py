@@ -21,10 +21,14 @@ from cimc.executor.known_faults import stuck_cells
 from cimc.executor.matrices import Matrices, matrices
 from cimc.executor.measured import Measured, cells_of
 from cimc.executor.physics import Physics
+from cimc.executor.wires import Solved, WiredArrays, same_cells, through_wires
 from cimc.program.model import DeviceProgram, ProgramLayer
 
 #: Conductance targets kept from chip to chip, at most [byte]; beyond, they are unpacked anew.
 _KEPT = 1 << 30
+
+#: Time after programming [s] and non-idealities: what the cells of a chip depend on.
+Variant = tuple[float, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class Wafer:
         faults: Known stuck cells by layer and plane.
         measured: Conductances read back from one chip, by layer [uS]; None: they are modelled.
         unpacked: Conductance targets by layer, kept where chips differ [uS].
+        wired: What is seen through wires where the cells of all chips are the same.
     """
 
     program: DeviceProgram
@@ -46,6 +51,7 @@ class Wafer:
     faults: Mapping[str, Mapping[int, StuckCells]]
     measured: Measured | None = None
     unpacked: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
+    wired: dict[Variant, Solved] = field(default_factory=dict)
 
     def targets(self, name: str) -> tuple[Tensor, ...]:
         """Return the conductance targets of each plane of a layer [uS]."""
@@ -84,8 +90,8 @@ class Crossbars:
     that a large network is never held twice.
     """
 
-    def __init__(self, wafer: Wafer, seed: int, *, read_noise: bool) -> None:
-        self._wafer, self._seed, self._read_noise = wafer, seed, read_noise
+    def __init__(self, wafer: Wafer, seed: int) -> None:
+        self._wafer, self._seed = wafer, seed
         self._uses = Counter(
             reference[1:]
             for operation in wafer.program.operations
@@ -93,6 +99,7 @@ class Crossbars:
             if reference is not None and reference.startswith("#")
         )
         self._held: dict[str, Matrices] = {}
+        self._wired: dict[Variant, WiredArrays] = {}
 
     def matrices(self, name: str) -> Matrices:
         """Return what the bit lines of a layer see; called once a use."""
@@ -104,15 +111,39 @@ class Crossbars:
 
     def _work_out(self, name: str) -> Matrices:
         layer, physics = self._wafer.program.layers[name], self._wafer.physics
-        planes = self._planes(name, physics)
-        seen = matrices(layer, planes, physics.target, self._variances(layer, planes))
+        cells, planes = self._planes(name, physics)
+        variances = through_wires(self._variances(layer, cells), cells, planes)
+        seen = matrices(layer, planes, physics.target, variances)
         if self._wafer.measured is not None or not compensates(physics):
             return seen
-        before = self._planes(name, after_programming(physics))
+        _, before = self._planes(name, after_programming(physics))
         return compensated(seen, factor_of(layer, before, planes, physics))
 
-    def _planes(self, name: str, physics: Physics) -> tuple[Tensor, ...]:
-        """Return what each plane of a layer contributes to the currents [uS]."""
+    def _planes(
+        self, name: str, physics: Physics
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Return the conductances of each plane, and what it contributes to the currents [uS].
+
+        They differ where wires resist.
+        """
+        if not physics.on("ir-drop"):
+            cells = self._cells(name, physics)
+            return cells, cells
+        variant = physics.at_s, physics.effects
+        if variant not in self._wired:
+            wafer = self._wafer
+            same = wafer.measured is not None or same_cells(physics)
+            self._wired[variant] = WiredArrays(
+                wafer.program,
+                physics.target,
+                lambda layer: self._cells(layer, physics),
+                wafer.wired.setdefault(variant, {}) if same else None,
+            )
+        wired = self._wired[variant]
+        return wired.planes(name), wired.effective(name)
+
+    def _cells(self, name: str, physics: Physics) -> tuple[Tensor, ...]:
+        """Return the conductances of each plane of a layer [uS]."""
         wafer = self._wafer
         return conductances_us(
             wafer.program.layers[name],
@@ -127,8 +158,6 @@ class Crossbars:
         self, layer: ProgramLayer, planes: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...] | None:
         """Return how each plane fluctuates from read to read [uS^2]; None: not at all."""
-        if not self._read_noise:
-            return None
         found = [
             variance_us2(layer, number, plane, self._wafer.physics, self._seed)
             for number, plane in enumerate(planes)
