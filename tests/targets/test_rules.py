@@ -29,6 +29,16 @@ CASES = [
     ("differential-pair", {"cells_per_weight": 3}, "should be 2 with the encoding"),
     ("differential-pair", {"cells_per_weight": 2}, None),
     ("offset-column", {"cells_per_weight": 2}, "should be 1 with the encoding offset-column"),
+    (
+        "offset-column",
+        {"cell.states": ["1 uS", "20 uS"], "cell.default_levels": 2},
+        "cell.states: should be at least 3 with the encoding offset-column",
+    ),
+    (
+        "offset-column",
+        {"cell.states": ["1 uS", "9 uS", "20 uS"], "cell.default_levels": 3},
+        None,
+    ),
     # bit slices
     ("bit-sliced", {"slices": None}, "slices: is required with the encoding bit-sliced"),
     ("bit-sliced", {"cells_per_weight": 2}, "should be 4 with the encoding bit-sliced"),
