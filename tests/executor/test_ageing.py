@@ -64,6 +64,14 @@ def test_traps_lower_the_mean() -> None:
     assert float((plus < 10).float().mean()) == pytest.approx(0.5, abs=0.018)
 
 
+def test_word_lines_and_bit_lines_break_independently() -> None:
+    modelled = physics(lines={"open_word_line": 0.5, "open_bit_line": 0.5})
+    word, bit = broken_lines(Site(filled(10.0), 0, modelled, 5), 0)
+    assert 64 < int((word.open == bit.open).sum()) < 192
+    elsewhere, _ = broken_lines(Site(filled(10.0), 0, modelled, 5), 1)
+    assert 64 < int((word.open == elsewhere.open).sum()) < 192
+
+
 def test_broken_lines_are_whole_lines() -> None:
     """Pairs lie on adjacent bit lines: a broken one hits one of the two cells."""
     rates = {
