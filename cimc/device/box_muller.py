@@ -47,21 +47,21 @@ class BoxMuller:
             size: How many in all.
             deviation: Standard deviation; costs nothing.
         """
-        factor = np.float32(-8.0 * deviation**2)
+        factor = np.float32(-8.0 * math.log(2) * deviation**2)
         for first in range(0, size, BLOCK):
             length = min(BLOCK, size - first)
             yield slice(first, first + length), self._block(length, factor)
 
     def _block(self, length: int, factor: np.float32) -> Floats:
         pairs = -(-length // 2)
-        odd = self._bits.integers(-_ALL, _ALL, pairs, dtype=np.int64).view(np.int32)
-        np.bitwise_or(odd, 1, out=odd)
+        bits = self._bits.integers(-_ALL, _ALL, pairs, dtype=np.int64).view(np.int32)
+        bits[:pairs] |= 1  # no logarithm of zero
         numbers = self._scratch.numbers[: 2 * pairs]
-        np.copyto(numbers, odd)
+        np.copyto(numbers, bits)
         radius, half = numbers[:pairs], numbers[pairs:]
         np.abs(radius, out=radius)
         radius *= _TO_ONE
-        np.log(radius, out=radius)
+        np.log2(radius, out=radius)
         radius *= factor
         np.sqrt(radius, out=radius)  # twice the radius
         half *= _TO_HALF_ANGLE

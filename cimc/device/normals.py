@@ -126,7 +126,8 @@ def _add(
     with np.errstate(all="ignore"):  # as torch: infinite currents are no error here
         for where, numbers in stream.blocks(size, scale):
             spread = variance[where]
-            np.maximum(spread, 0, out=spread)
+            if spread.min(initial=0) < 0:  # looking is cheaper than clamping
+                np.maximum(spread, 0, out=spread)
             np.sqrt(spread, out=spread)
             spread *= numbers
             x[where] += spread
