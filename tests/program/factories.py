@@ -20,24 +20,52 @@ from cimc.program.model import (
     ProgramUse,
 )
 from cimc.targets import Target, load_target
+from cimc.targets.lanes import lane_count
+from cimc.targets.layout import layout_of
 
 STATES = 16
 
 
-def target(encoding: Encoding = "differential-pair") -> Target:
-    """Return a small target: 24 arrays of 32 x 24 cells (offset column 32 x 14, ideal unlimited).
+#: Every layout of cells: an encoding, or one of the kinds that :func:`target` knows besides.
+KINDS = (
+    "differential-pair",
+    "twin-arrays",
+    "offset-column",
+    "bit-sliced",
+    "sliced-conductances",
+    "signed",
+)
+#: Slices of a weight of the two kinds that have them.
+SLICES = 3
 
-    So the first fully connected layer of :func:`mlp` takes three row and two column tiles.
+
+def target(kind: str = "differential-pair") -> Target:
+    """Return a small target: 24 arrays of 32 x 24 cells (14 for one bit line a weight).
+
+    So the first fully connected layer of :func:`mlp` takes three row and two column tiles (three
+    of bit slices).
+
+    Args:
+        kind: An encoding (``signed``: the ideal target, unlimited; ``bit-sliced``: multiplied
+            digitally), ``twin-arrays`` (pairs), or ``sliced-conductances``.
     """
-    if encoding == "signed":
+    if kind == "signed":
         return load_target("ideal")
-    changes = {
+    changes: dict[str, object] = {
         "array.rows": 32,
-        "array.columns": 14 if encoding == "offset-column" else 24,
+        "array.columns": 14 if kind in ("offset-column", "twin-arrays") else 24,
         "chip.cores": 2,
         "chip.arrays_per_core": 12,
-        "encoding": encoding,
     }
+    if kind == "twin-arrays":
+        changes["pair.placement"] = kind
+    elif kind in ("bit-sliced", "sliced-conductances"):
+        factors = "digital" if kind == "bit-sliced" else "conductance"
+        changes["encoding"] = "bit-sliced"
+        changes["slices"] = {"count": SLICES, "multipliers": factors}
+        changes["cell.default_levels"] = 2**SLICES
+    else:
+        changes["encoding"] = kind
     return load_target("rram").changed(changes)
 
 
@@ -60,19 +88,19 @@ def layer(
     groups, rows, columns = geometry.shape
     row_cuts = cuts(rows, device.array.rows or rows)
     width = device.array.columns or columns
-    wide = {"differential-pair": width // 2, "offset-column": width - 1, "signed": width}
-    column_cuts = cuts(columns, wide[encoding])
+    layout = layout_of(device)
+    column_cuts = cuts(columns, (width - layout.extra) // layout.bit_lines)
     grid = [
         (g, t, *r, *c) for g in range(groups) for t, r in enumerate(row_cuts) for c in column_cuts
     ]
-    tiles = [(*cells, first_array + k, 0, 0) for k, cells in enumerate(grid)]
+    tiles = [(*cells, first_array + layout.arrays * k, 0, 0) for k, cells in enumerate(grid)]
     analog = states is None or encoding == "signed"
     converters = [
         ProgramUse(
             operation,
             operand,
             Dac() if analog else Dac(8, True, "static", 2.5),
-            Adc() if analog else Adc(8, torch.full((len(row_cuts), 1, 1), 40.0)),
+            Adc() if analog else Adc(8, torch.full((len(row_cuts), lane_count(device), 1), 40.0)),
         )
         for operation, operand in uses
     ]
@@ -85,6 +113,7 @@ def layer(
         tiles=np.array(tiles, np.int32),
         row_tiles=np.array(row_cuts, np.int32),
         uses=tuple(converters),
+        twin=layout.arrays == 2,
     )
 
 
@@ -98,19 +127,38 @@ def _cells(
         shapes.append((groups, rows, columns))
     elif device.encoding == "offset-column":
         shapes.append((groups, rows, column_tiles))
+    elif device.encoding == "bit-sliced":
+        shapes *= SLICES
     low, high = device.cell.g_min_us, device.cell.g_max_us
     if device.encoding == "signed":
         low, high = -1.0, 1.0
     if states is None:
         planes = [rng.uniform(low, high, s).astype(np.float32) for s in shapes]
-        return Cells(tuple(map(torch.from_numpy, planes)), None, torch.ones(1))
+        cells = Cells(tuple(map(torch.from_numpy, planes)), None, torch.ones(1))
+        return _with_factors(cells, device, groups * columns)
     codes = [rng.integers(0, states, s).astype(np.uint8) for s in shapes]
     table = torch.linspace(low, high, states)
-    return Cells(tuple(map(torch.from_numpy, codes)), table, torch.full((1,), 0.05))
+    cells = Cells(tuple(map(torch.from_numpy, codes)), table, torch.full((1,), 0.05))
+    return _with_factors(cells, device, 1)
+
+
+def _with_factors(cells: Cells, device: Target, columns: int) -> Cells:
+    """Return cells with what slices need besides: the same for all columns, or for each."""
+    if device.encoding != "bit-sliced" or device.slices is None:
+        return cells
+    factors = torch.tensor([0.25, 0.5, 1.0])
+    if columns > 1:
+        factors = factors[:, None] - torch.linspace(0, 0.1, columns)
+    digital = device.slices.multipliers == "digital"
+    return replace(
+        cells,
+        multipliers=factors.contiguous() if digital else None,
+        correction_us=torch.linspace(-12.0, -11.0, columns),
+    )
 
 
 def mlp(
-    encoding: Encoding = "differential-pair",
+    kind: str = "differential-pair",
     *,
     states: int | None = STATES,
     extras: bool = True,
@@ -120,11 +168,11 @@ def mlp(
     ``x (n, 2, 6, 6) -> conv 3 x 3 -> relu -> flatten -> gemm -> relu -> gemm -> y (n, 10)``.
 
     Args:
-        encoding: Of the target.
+        kind: Of the target, see :func:`target`.
         states: States of a cell; None: float32 planes.
         extras: With golden vectors, calibration data and a fault map.
     """
-    device = target(encoding)
+    device = target(kind)
     shapes = {
         "conv": Geometry("conv", 1, 18, 5, (3, 3)),
         "fc1": Geometry("matrix", 1, 80, 20, (), transposed=True),
@@ -142,7 +190,7 @@ def mlp(
             states=states,
             seed=seed,
         )
-        arrays += len(layers[name].tiles)
+        arrays += len(layers[name].tiles) * (1 + layers[name].twin)
     operations = (
         Operation(
             "conv", "conv", ("%x", "#conv", "@bias"), {"kernel_shape": [3, 3]}, ("c",), "c0"

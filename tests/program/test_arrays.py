@@ -17,6 +17,9 @@ CASES = [
     ("differential-pair", None),
     ("offset-column", 5),
     ("offset-column", None),
+    ("twin-arrays", 16),
+    ("bit-sliced", 2),
+    ("sliced-conductances", None),
     ("signed", None),
 ]
 
@@ -40,19 +43,25 @@ def test_every_cell_is_where_the_tile_table_says(encoding, states):
             for r in range(rows):
                 line = expected[array][top + r]
                 for c in range(columns):
-                    first = cell(layer, 0, g, row + r, column + c)
-                    if encoding == "differential-pair":
-                        line[left + 2 * c] = first
-                        line[left + 2 * c + 1] = cell(layer, 1, g, row + r, column + c)
-                    else:
+                    first, *more = [
+                        cell(layer, k, g, row + r, column + c)
+                        for k in range(
+                            1 if encoding == "offset-column" else len(layer.cells.planes)
+                        )
+                    ]
+                    if encoding == "twin-arrays":
                         line[left + c] = first
+                        expected[array + 1][top + r, left + c] = more[0]
+                    else:
+                        at = left + c * (1 + len(more))
+                        line[at : at + 1 + len(more)] = [first, *more]
                 if encoding == "offset-column":
                     line[left + columns] = cell(layer, 1, g, row + r, starts.index(column))
     for got, want in zip(arrays, expected, strict=True):
         assert got.dtype == np.float32
         assert np.array_equal(got, want)
         if encoding != "signed":
-            assert got.shape == (32, 14 if encoding == "offset-column" else 24)
+            assert got.shape == (32, 14 if encoding in ("offset-column", "twin-arrays") else 24)
 
 
 def test_cells_are_at_their_physical_place_when_tiles_share_an_array():

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cimc.errors import ProgramError
 from cimc.program.check import check
 from cimc.program.check_tiles import _check_overlaps
-from tests.program.factories import mlp
+from tests.program.factories import KINDS, mlp
 
 rectangles = st.lists(
     st.tuples(
@@ -55,7 +55,7 @@ def test_tiles_may_touch_on_every_side():
             _check_overlaps(wider[order])
 
 
-@pytest.mark.parametrize("encoding", ["differential-pair", "offset-column", "signed"])
+@pytest.mark.parametrize("encoding", KINDS)
 def test_order_of_tiles_does_not_matter(encoding):
     program = mlp(encoding)
     layer = program.layers["fc1"]

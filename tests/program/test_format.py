@@ -62,17 +62,23 @@ class Reader:
             tiles = self.tensors[f"layer/{layer['name']}/tiles"].tolist()
             starts = sorted({t[4] for t in tiles})
             planes = self.planes(layer)
+            twin = self.manifest["target"]["pair"]["placement"] == "twin-arrays"
             for g, _, row, rows, column, columns, array, top, left in tiles:
+                cells = slice(top, top + rows)
+                logical = g, slice(row, row + rows), slice(column, column + columns)
+                if layer["encoding"] == "differential-pair" and twin:
+                    for side in (0, 1):
+                        if array + side == k:
+                            out[cells, left : left + columns] = planes[side][logical]
+                    continue
                 if array != k:
                     continue
-                cells = slice(top, top + rows)
-                part = planes[0][g, row : row + rows, column : column + columns]
-                if layer["encoding"] == "differential-pair":
-                    out[cells, left : left + 2 * columns : 2] = part
-                    part = planes[1][g, row : row + rows, column : column + columns]
-                    out[cells, left + 1 : left + 2 * columns : 2] = part
+                if layer["encoding"] in ("differential-pair", "bit-sliced"):
+                    n = len(planes)
+                    for j, plane in enumerate(planes):
+                        out[cells, left + j : left + n * columns : n] = plane[logical]
                 else:
-                    out[cells, left : left + columns] = part
+                    out[cells, left : left + columns] = planes[0][logical]
                 if layer["encoding"] == "offset-column":
                     part = planes[1][g, row : row + rows, starts.index(column)]
                     out[cells, left + columns] = part
@@ -115,6 +121,10 @@ class Reader:
         ("differential-pair", 16, (32, 24), 2.1),
         ("differential-pair", 5, (32, 24), 2.1),
         ("offset-column", 9, (32, 14), 2.1),
+        ("twin-arrays", 16, (32, 14), 2.1),
+        ("bit-sliced", 2, (32, 24), 2.1),
+        ("sliced-conductances", 4, (32, 24), 2.1),
+        ("sliced-conductances", None, (32, 24), 2.1),
         ("signed", None, None, 0.0),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from cimc.errors import ProgramError
 from cimc.program import inspection, read
 from cimc.program.arrays import conductance_us
-from tests.program.factories import mlp
+from tests.program.factories import KINDS, mlp
 
 
 def test_summary(stored):
@@ -63,7 +63,7 @@ def test_array():
     )
 
 
-@pytest.mark.parametrize("encoding", ["differential-pair", "offset-column", "signed"])
+@pytest.mark.parametrize("encoding", KINDS)
 def test_csv_gives_the_float32_back(tmp_path, encoding):
     program = mlp(encoding)
     path = tmp_path / "g.csv"

@@ -15,9 +15,9 @@ from cimc.errors import ProgramError
 from cimc.program.arrays import conductance_us
 from cimc.program.measured import Readback, cells, check, planes, shapes
 from cimc.program.model import DeviceProgram, FaultRecord
-from tests.program.factories import mlp
+from tests.program.factories import KINDS, mlp
 
-ENCODINGS = ["differential-pair", "offset-column"]
+ENCODINGS = [kind for kind in KINDS if kind != "signed"]
 
 
 def read_back(program: DeviceProgram, chip: str = "") -> Readback:

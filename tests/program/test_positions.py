@@ -7,9 +7,9 @@ import pytest
 
 from cimc.program.arrays import conductance_us
 from cimc.program.positions import blocks, positions
-from tests.program.factories import mlp
+from tests.program.factories import KINDS, mlp
 
-ENCODINGS = ["differential-pair", "offset-column", "signed"]
+ENCODINGS = KINDS
 
 
 def values(layer, plane):

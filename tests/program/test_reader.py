@@ -40,6 +40,12 @@ def same(a: Any, b: Any) -> bool:
         ("differential-pair", None),
         ("offset-column", 5),
         ("offset-column", None),
+        ("twin-arrays", 16),
+        ("twin-arrays", None),
+        ("bit-sliced", 2),
+        ("bit-sliced", None),
+        ("sliced-conductances", 4),
+        ("sliced-conductances", None),
         ("signed", None),
     ],
 )

@@ -16,14 +16,14 @@ import torch
 from cimc.errors import ProgramError
 from cimc.program import container, files, read, write
 from cimc.program import replace as replacing
-from tests.program.factories import mlp
+from tests.program.factories import KINDS, mlp
 
 
 def content(path: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted(path.iterdir())}
 
 
-@pytest.mark.parametrize("encoding", ["differential-pair", "offset-column", "signed"])
+@pytest.mark.parametrize("encoding", KINDS)
 def test_same_program_same_bytes(tmp_path, encoding):
     digests = {write(mlp(encoding), tmp_path / name) for name in ("a.cim", "b.cim")}
     assert len(digests) == 1
@@ -230,7 +230,7 @@ def test_killed_while_writing(tmp_path):
     code = (
         "import os, signal, sys\n"
         "import cimc.program.writer as w\n"
-        "from tests.program.factories import mlp\n"
+        "from tests.program.factories import KINDS, mlp\n"
         "w.sums_text = lambda sums: os.kill(os.getpid(), signal.SIGKILL)\n"
         "w.write(mlp('signed'), sys.argv[1])\n"
     )
