@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cimc.device.normals import Normals
 from cimc.errors import ProgramError
 from cimc.executor import analog
+from cimc.executor.circuit import Circuit, circuit_of
 from cimc.executor.crossbars import Crossbars
-from cimc.executor.fluctuation import Noise
-from cimc.executor.matrices import Matrices, weight
+from cimc.executor.matrices import weight
+from cimc.executor.mismatch import mismatch_of
 from cimc.executor.physics import Physics
-from cimc.executor.read import Read, one_matrix, read_of
+from cimc.executor.prepare import Crossbar, read_of
+from cimc.executor.read import Read
 from cimc.executor.workspace import Workspace
 from cimc.ir.layer import Adc, Dac
 from cimc.ops.table import OPERATORS
@@ -45,20 +48,21 @@ def bind(
     program: DeviceProgram,
     crossbars: Crossbars,
     physics: Physics,
-    noise: Noise | None,
+    seed: int,
+    normals: Normals | None,
     workspace: Workspace,
 ) -> Reads:
     """Bind every operation that reads a layer.
 
-    A layer without converters and noise is an exact product: its weight is worked out once, and
-    the operator runs on it.  A layer is read through crossbars where one of its uses has a
-    converter or there is read noise.
+    A layer without converters whose cells are linear and still is an exact product: its weight is
+    worked out once, and the operator runs on it.  All others are read through crossbars.
 
     Args:
         program: What to run.
         crossbars: Of one chip.
         physics: What is modelled.
-        noise: Read noise; None without.
+        seed: The chip.
+        normals: Random numbers of reads; None where they are not random.
         workspace: Where codes are put.
 
     Raises:
@@ -68,6 +72,7 @@ def bind(
     weights: dict[str, Tensor] = {}
     operations: dict[str, Callable[..., Any]] = {}
     spent = 0
+    circuit = circuit_of(physics)
     for operation in program.operations:
         read = _layers_read(program, operation)
         settings = {
@@ -75,7 +80,7 @@ def bind(
             for position, layer in read.items()
         }
         exact = all(d.bits is None and a.bits is None for d, a in settings.values())
-        if exact and (noise is None or all(v.encoding == "signed" for v in read.values())):
+        if exact and (circuit.linear or all(v.encoding == "signed" for v in read.values())):
             for layer in read.values():
                 seen = crossbars.matrices(layer.name)
                 if layer.name not in weights:
@@ -84,9 +89,13 @@ def bind(
                     spent += copied * whole.numel() * whole.element_size()
                     weights[layer.name] = _laid_out(whole) if copied else whole
         else:
-            seen_by = {p: crossbars.matrices(layer.name) for p, layer in read.items()}
-            bound = _bound(operation, read, settings, seen_by, noise, workspace)
-            operations[operation.name] = bound
+            crossed = {
+                position: _crossbar(layer, crossbars, circuit, physics, seed, settings[position])
+                for position, layer in read.items()
+            }
+            operations[operation.name] = _bound(
+                operation, read, crossed, circuit, normals, workspace
+            )
     return Reads(weights, operations)
 
 
@@ -127,25 +136,36 @@ def _laid_out(tensor: Tensor) -> Tensor:
     return tensor.contiguous()
 
 
+def _crossbar(
+    layer: ProgramLayer,
+    crossbars: Crossbars,
+    circuit: Circuit,
+    physics: Physics,
+    seed: int,
+    settings: tuple[Dac, Adc],
+) -> Crossbar:
+    seen = crossbars.matrices(layer.name)
+    device = seen.lanes[0].delta_us.device
+    tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
+    mismatch = mismatch_of(layer, circuit, physics, seed, device)
+    return Crossbar(layer.geometry, tiles, seen, mismatch, *settings)
+
+
 def _bound(
     operation: Operation,
     read: Mapping[int, ProgramLayer],
-    settings: Mapping[int, tuple[Dac, Adc]],
-    seen: Mapping[int, Matrices],
-    noise: Noise | None,
+    seen: Mapping[int, Crossbar],
+    circuit: Circuit,
+    normals: Normals | None,
     workspace: Workspace,
 ) -> Callable[..., Any]:
     if operation.op in _RECURRENT:
-        return _recurrent(operation, read, settings, seen, noise, workspace)
+        return _recurrent(operation, read, seen, circuit, normals, workspace)
     ((position, layer),) = read.items()
     builder = _BUILDERS.get((operation.op, layer.geometry.kind, position))
     if builder is None:
         raise _cannot_read(operation, layer)
-    dac, adc = settings[position]
-    tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
-    reading = read_of(
-        layer.geometry, tiles, seen[position], dac, adc, operation.attributes, noise, workspace
-    )
+    reading = read_of(seen[position], circuit, operation.attributes, normals, workspace)
     return builder(reading, operation.attributes)
 
 
@@ -171,9 +191,9 @@ def _cannot_read(operation: Operation, layer: ProgramLayer) -> ProgramError:
 def _recurrent(
     operation: Operation,
     read: Mapping[int, ProgramLayer],
-    settings: Mapping[int, tuple[Dac, Adc]],
-    seen: Mapping[int, Matrices],
-    noise: Noise | None,
+    seen: Mapping[int, Crossbar],
+    circuit: Circuit,
+    normals: Normals | None,
     workspace: Workspace,
 ) -> Callable[..., Any]:
     """Return the recurrent operator with its gate matrices on crossbars."""
@@ -181,13 +201,9 @@ def _recurrent(
     for position, layer in read.items():
         if layer.geometry.kind != "recurrent":
             raise _cannot_read(operation, layer)
-        tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
-        reads = []
-        for group in range(layer.geometry.groups):
-            geometry, matrix = one_matrix(layer.geometry, seen[position], group)
-            dac, adc = settings[position]
-            reads.append(read_of(geometry, tiles, matrix, dac, adc, {}, noise, workspace))
-        stationary[position] = analog.RecurrentWeight(tuple(reads))
+        matrices = (seen[position].matrix(group) for group in range(layer.geometry.groups))
+        reads = tuple(read_of(one, circuit, {}, normals, workspace) for one in matrices)
+        stationary[position] = analog.RecurrentWeight(reads)
     function = OPERATORS[operation.op].function
 
     def run(*operands: Any) -> Any:

@@ -17,8 +17,6 @@ from cimc.errors import ModelError, UsageError
 from cimc.executor import values
 from cimc.executor.bind import Reads, bind
 from cimc.executor.crossbars import Crossbars, Wafer, wafer_of
-from cimc.executor.fluctuation import Noise
-from cimc.executor.fluctuation_variance import EFFECTS as FLUCTUATING
 from cimc.executor.guard import guarded
 from cimc.executor.measured import Measured
 from cimc.executor.physics import physics_of
@@ -106,12 +104,10 @@ class Executor:
     def _program_chip(self, wafer: Wafer, seed: int) -> None:
         self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
         physics = wafer.physics
-        noise = None
-        if physics.effects & FLUCTUATING:
-            noise = Noise(1.0, Normals(seed, "read", device=wafer.device))
+        normals = Normals(seed, "read", device=wafer.device) if physics.fluctuates else None
         with torch.inference_mode():
-            crossbars = Crossbars(wafer, seed, read_noise=noise is not None)
-            reads = bind(self.program, crossbars, physics, noise, self._workspace)
+            crossbars = Crossbars(wafer, seed)
+            reads = bind(self.program, crossbars, physics, seed, normals, self._workspace)
         self._given = _given(self._constants, self.program, reads)
         self._kept = {values.memory_of(value) for value in self._given.values()}
         self._steps: tuple[Step, ...] = steps_of(

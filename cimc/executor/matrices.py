@@ -29,6 +29,8 @@ class Lane:
             without fluctuations, or when no cells are shared.
         total_us: Sum of all conductances on the bit lines of a column, for Johnson noise, float32
             ``(row_tiles, groups * columns)`` [uS]; None without such noise.
+        shared_total_us: The same of the bit lines of offset cells, ``(row_tiles, groups *
+            column_tiles)`` [uS]; None without.
     """
 
     delta_us: Tensor
@@ -36,6 +38,7 @@ class Lane:
     power_us2: Tensor | None = None
     shared_us2: Tensor | None = None
     total_us: Tensor | None = None
+    shared_total_us: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,16 @@ class Matrices:
         correction: What the digital sum of the inputs is multiplied by [uS]: a number, or float32
             ``(groups * columns,)``.
         column_tile: Column tile of each column, int64 ``(columns,)``.
+        ideal_us: What the lanes of each column ideally add up to over all rows, float32
+            ``(groups * columns,)`` [uS]: shifted inputs are put right with it; None where inputs
+            are not shifted.
     """
 
     lanes: tuple[Lane, ...]
     gain: Tensor
     correction: float | Tensor
     column_tile: Tensor
+    ideal_us: Tensor | None = None
 
 
 def matrices(

@@ -54,6 +54,15 @@ def tiles_of(
     return [build(matrix, geometry, first, size, attributes) for first, size in row_tiles]
 
 
+def per_column(values: Tensor, geometry: Geometry) -> Tensor:
+    """Return one value a column, ``(groups * columns,)``, broadcast against the read's output."""
+    if geometry.kind in ("conv", "conv-transpose"):
+        return values.reshape(-1, *[1] * len(geometry.kernel))
+    if geometry.kind == "matrix-left":
+        return values.reshape(*geometry.stack, -1, 1)
+    return values.reshape(*geometry.stack, 1, -1) if geometry.stack else values
+
+
 def whole(x: Tensor) -> Tensor:
     """Select everything."""
     return x
