@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.conftest import Call
 
-COMMANDS = ("compile", "verify", "run", "inspect", "target", "version")
+COMMANDS = ("compile", "verify", "run", "sensitivity", "inspect", "target", "version")
 HEAVY = ("torch", "onnx", "onnxruntime", "numpy", "scipy", "pydantic", "yaml", "rich")
 
 
