@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.fx import GraphModule, Node
+from torch.fx import Node
 
 from cimc.errors import UsageError
 from cimc.ir import rewrite
@@ -18,7 +18,7 @@ from cimc.ir.interpreter import interpret
 from cimc.ir.layer import CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
-from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.currents import Drive
 from cimc.quantizers.periphery.fit import METHODS, Method, Periphery, fit
 from cimc.quantizers.periphery.lanes import lanes_of
 from cimc.quantizers.periphery.search import Task
@@ -41,9 +41,9 @@ class FitConverters(Pass):
 
     1. With calibration data a range is ``max``: the largest magnitude; ``percentile``: that share
        of the values lies within; ``mse``: the least mean square error of each conversion;
-       ``search``: the least error of the layer's output against that of the float network,
-       DAC and ADC together.  DACs see the float network's inputs (searched ones too, to begin
-       with), ADCs sampled inputs of the quantized network.
+       ``search``: the least error of the layer's output, DAC and ADC together, against that of
+       float arithmetic.  DACs see the float network's inputs (searched ones too, to begin with),
+       ADCs and searches sampled inputs of the quantized network, errors upstream included.
     2. Inputs that are never negative use unsigned codes, and so do currents.
     3. Without data, the DAC finds its range for each sample at run time, and the ADC range comes
        from the weights, see :mod:`cimc.quantizers.periphery.prior`.
@@ -69,7 +69,7 @@ class FitConverters(Pass):
     adc_method: str = "search"
     percentile: float = 99.99
     samples: int = 128
-    vectors: int = 2048
+    vectors: int = 1024
 
     def __post_init__(self) -> None:
         for key in ("input_method", "adc_method"):
@@ -101,8 +101,8 @@ class FitConverters(Pass):
             matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
             uses = []
             for use in layer.uses:
-                parts = samples.pop((use.node, use.operand), None)
-                task = None if parts is None else _task(layer, matrix, parts)
+                x = samples.pop((use.node, use.operand), None)
+                task = None if x is None else Task(x, matrix)
                 uses.append(fit(use, around[name], task, method))
             layers[name] = replace(layer, uses=tuple(uses))
             context.progress(self.name, done / len(network.layers))
@@ -110,51 +110,33 @@ class FitConverters(Pass):
 
     def _sample(
         self, network: Network, around: Mapping[str, Periphery], context: PassContext
-    ) -> dict[Key, list[Tensor]]:
-        """Return input vectors of every use: of the quantized and, where kept, the float network.
-
-        Returns:
-            One or two tensors ``(n, groups, rows)`` a use.
-        """
+    ) -> dict[Key, Tensor]:
+        """Return input vectors of every use in the quantized network, ``(n, groups, rows)``."""
         assert context.data is not None
-        data = subset(context.data, self.samples)
-        feeds = split(data, network.inputs, batched=network.batched, batch=context.batch)
-        counts = self._counts(network, around, len(feeds))
-        graphs = [g for g in (network.graph, network.reference) if g is not None]
-        parts: dict[Key, list[list[Tensor]]] = {}
-        for number, feed in enumerate(feeds):
-            inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
-            for which, graph in enumerate(graphs):
-                for key, x in self._seen(graph, inputs, network, counts, context.seed + number):
-                    held = parts.setdefault(key, [[] for _ in graphs])
-                    held[which].append(x)
-        return {key: [torch.cat(p) for p in held if p] for key, held in parts.items()}
-
-    def _seen(
-        self,
-        graph: GraphModule,
-        inputs: list[Tensor],
-        network: Network,
-        counts: Mapping[str, int],
-        seed: int,
-    ) -> Iterator[tuple[Key, Tensor]]:
-        """Run a graph; yield sampled input vectors of each use, at the same places for a seed."""
         uses: dict[str, list[tuple[CrossbarLayer, Use]]] = {}
         for layer in network.layers.values():
             for use in layer.uses:
                 uses.setdefault(use.node, []).append((layer, use))
-        found: list[tuple[Key, Tensor]] = []
+        data = subset(context.data, self.samples)
+        feeds = split(data, network.inputs, batched=network.batched, batch=context.batch)
+        counts = self._counts(network, around, len(feeds))
+        parts: dict[Key, list[Tensor]] = {}
+        for number, feed in enumerate(feeds):
+            inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
+            seed = context.seed + number
 
-        def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
-            for layer, use in uses.get(node.name, ()):
-                x = input_vectors(
-                    node, use.operand, operands, value, layer.geometry, counts[layer.name], seed
-                )
-                found.append(((use.node, use.operand), x.to(torch.float32, copy=True)))
-            return value
+            def observe(
+                node: Node, operands: tuple[Any, ...], value: Any, seed: int = seed
+            ) -> Any:
+                for layer, use in uses.get(node.name, ()):
+                    geometry, most = layer.geometry, counts[layer.name]
+                    x = input_vectors(node, use.operand, operands, value, geometry, most, seed)
+                    held = parts.setdefault((use.node, use.operand), [])
+                    held.append(x.to(torch.float32, copy=True))
+                return value
 
-        interpret(graph, inputs, observe)
-        yield from found
+            interpret(network.graph, inputs, observe)
+        return {key: torch.cat(held) for key, held in parts.items()}
 
     def _counts(
         self, network: Network, around: Mapping[str, Periphery], feeds: int
@@ -164,8 +146,7 @@ class FitConverters(Pass):
         counts = {}
         for name, layer in network.layers.items():
             groups, rows, columns = layer.geometry.shape
-            drive, lanes = around[name].drive, len(around[name].lanes)
-            reads = lanes * (drive.bits or 1 if drive.kind == "bit-serial" else 1)
+            reads = len(around[name].lanes) * len(around[name].drive.pulses.weights)
             most = min(
                 self.vectors,
                 _HELD // (uses * groups * rows),
@@ -205,19 +186,3 @@ def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
         drive=Drive(target.read.dac_bits, True, target.read.drive, target.read.signed_inputs),
         adc_bits=target.adc.bits,
     )
-
-
-def _task(layer: CrossbarLayer, matrix: Tensor, parts: list[Tensor]) -> Task:
-    """Return what the layer is to give for sampled inputs: the float outputs, where they are kept.
-
-    Args:
-        layer: With its float weights where they were kept.
-        matrix: Its quantized weights, ``(groups, rows, columns)``.
-        parts: Inputs of the quantized network, and of the float network at the same places.
-    """
-    x = parts[0]
-    if len(parts) < 2 or layer.float_matrix is None or parts[1].shape != x.shape:
-        return Task(x, matrix)
-    wanted = torch.bmm(parts[1].transpose(0, 1), layer.float_matrix)
-    missing = (wanted - torch.bmm(x.transpose(0, 1), matrix)).transpose(0, 1).flatten(1)
-    return Task(x, matrix, missing - missing.mean(0))

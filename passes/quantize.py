@@ -148,13 +148,7 @@ class _Calibrated:
                 _add_bias(self.graph, self.tensors, node, self.corrections[node.name])
         rewrite.sweep(self.graph)
         module = rewrite.build(self.graph, self.tensors)
-        return replace(
-            self.network,
-            graph=module,
-            layers=self.layers,
-            stage=Stage.QUANTIZED,
-            reference=self.network.graph,
-        )
+        return replace(self.network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
 
     def _runs(self) -> list[list[Tensor]]:
         """Return the inputs of each run, of as many samples as memory allows."""

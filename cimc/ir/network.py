@@ -85,8 +85,6 @@ class Network:
         warnings: What the user should know, in order.
         batched: Whether samples along the first axis of every input are independent: set by
             ``canonicalize`` from a trial.
-        reference: The float network in the graph's terms, kept by ``quantize`` when there are
-            calibration data, for later passes to compare with.
     """
 
     graph: GraphModule
@@ -98,7 +96,6 @@ class Network:
     parameter_names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     batched: bool = False
-    reference: GraphModule | None = None
 
     def warn(self, *messages: str) -> Network:
         """Return the network with more warnings."""

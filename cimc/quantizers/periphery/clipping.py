@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from cimc.quantizers.periphery.currents import Reading, convert
-from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.currents import Drive, Reading, convert
 from cimc.quantizers.periphery.search import Ranges, Task, output_error
 
 
@@ -36,9 +34,9 @@ def output_snr_db(reading: Reading, task: Task, ranges: Ranges) -> float | None:
     """Return the output's signal to the noise of both converters [dB]; None without either."""
     exact = torch.bmm(task.x.transpose(0, 1), task.weight)
     signal = float(exact.double().square().mean()) if exact.numel() else 0.0
-    noise = output_error(reading, replace(task, missing=None), ranges)
-    return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else None
+    noise = output_error(reading, task, ranges)
+    return round(10 * math.log10(signal / noise), 2) if signal > 0 and noise > 0 else None
 
 
 def _share(count: int, total: int) -> float:
-    return count / total if total else 0.0
+    return round(count / total, 8) if total else 0.0

@@ -4,12 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from cimc.device.converters import dac_codes, largest_code
-from cimc.quantizers.periphery.drive import Drive, phases
+from cimc.device.drives import Pulses, phases, pulses
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """How inputs are applied.
+
+    Attributes:
+        bits: Resolution of the DAC, sign included [bit]; None: no DAC.
+        signed: Whether inputs may be negative.
+        kind: ``parallel``, ``bit-serial`` or ``pulse-width``.
+        negative: What becomes of negative inputs: ``bipolar``, ``two-phase`` or ``shift``.
+    """
+
+    bits: int | None
+    signed: bool
+    kind: Literal["parallel", "bit-serial", "pulse-width"] = "parallel"
+    negative: Literal["bipolar", "two-phase", "shift"] = "bipolar"
+
+    @property
+    def largest_code(self) -> int:
+        """Largest code of the DAC; 1 without, inputs at full scale."""
+        return 1 if self.bits is None else largest_code(self.bits, signed=self.signed)
+
+    @property
+    def pulses(self) -> Pulses:
+        """The phases of a read."""
+        return pulses(self.kind, self.negative, self.bits, signed=self.signed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +113,12 @@ def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
         x: Inputs, float32 ``(n, groups, rows)``.
         x_max: Full scale of the DAC; without one, of the inputs.
     """
-    drive = reading.drive
+    drive, how, q = reading.drive, reading.drive.pulses, reading.drive.largest_code
     if drive.bits is None:
-        codes, q = x / x_max, 1
+        codes = x / x_max
     else:
-        q = largest_code(drive.bits, signed=drive.signed)
         codes = dac_codes(x, q / x_max, drive.bits, signed=drive.signed)
-    parts = phases(codes, drive)
-    driven = torch.stack([p.codes / p.full for p in parts])
+    driven = phases(codes, how).div_(how.largest)
     tiles = tuple(
         torch.stack(
             [
@@ -103,7 +129,7 @@ def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
         )
         for first, rows in reading.row_tiles
     )
-    shares = torch.tensor([p.weight * p.full / q for p in parts], dtype=torch.float32)
+    shares = torch.tensor(how.weights, dtype=torch.float32) * (how.largest / q)
     return Converted(codes * (x_max / q), tiles, shares)
 
 

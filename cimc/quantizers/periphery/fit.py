@@ -9,8 +9,7 @@ from torch import Tensor
 
 from cimc.ir.layer import Adc, Dac, Fitted, Use
 from cimc.quantizers.periphery import clipping
-from cimc.quantizers.periphery.currents import Lane, Reading, convert
-from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.currents import Drive, Lane, Reading, convert
 from cimc.quantizers.periphery.prior import full_scale_ranges, weight_ranges
 from cimc.quantizers.periphery.ranges import adc_ranges, dac_range, positive
 from cimc.quantizers.periphery.search import Ranges, Task, search
@@ -47,7 +46,7 @@ class Periphery:
         """Return the layer as it is read with an ADC, for inputs that may be negative or not."""
         assert self.adc_bits is not None
         drive = replace(self.drive, signed=signed)
-        one_sided = self.bit_lines_only and drive.never_negative
+        one_sided = self.bit_lines_only and not drive.pulses.signed
         lanes, tiles, bits = self.lanes, self.row_tiles, self.adc_bits
         return Reading(lanes, tiles, drive, self.gain, bits, not one_sided)
 

@@ -33,7 +33,9 @@ def lanes_of(layer: CrossbarLayer, *, subtracted_after: bool) -> tuple[Lane, ...
     if cells.multipliers is not None:
         factors = [float(f) if f.ndim == 0 else f for f in cells.multipliers]
         return tuple(Lane(p, f) for p, f in zip(planes, factors, strict=True))
-    return tuple(Lane(plane) for plane in planes)
+    if layer.encoding == "bit-sliced" and cells.multipliers is not None:
+        return tuple(map(Lane, planes, cells.multipliers))
+    return (Lane(torch.stack(planes).sum(0)),)
 
 
 def _column_tiles(layer: CrossbarLayer) -> Tensor:

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from cimc.quantizers.periphery.currents import Reading
-from cimc.quantizers.periphery.drive import Drive
+from cimc.quantizers.periphery.currents import Drive, Reading
 
 
 def usual_drive(drive: Drive) -> tuple[float, float, float]:
@@ -18,10 +17,10 @@ def usual_drive(drive: Drive) -> tuple[float, float, float]:
     for the mean.  A pulse of a bit-serial drive is there in half of the cases, which the lower
     bits approach and the upper bits stay below.  Shifted inputs are half as large around 1/2.
     """
-    if drive.kind == "bit-serial" and drive.bits is not None:
+    if drive.pulses.bits:
         return 0.0, 0.5, 0.5
     mean, power = math.sqrt(2 / math.pi) / 3, 1 / 9
-    if drive.signed and drive.negative == "shift" and drive.bits is not None:
+    if drive.pulses.shift:
         return 0.5, mean / 2, power / 4
     return 0.0, mean, power
 
@@ -56,7 +55,7 @@ def largest_currents(reading: Reading) -> Tensor:
     All word lines fully driven: each with the sign of its cell where drives may be negative, else
     those of one sign of cell, whichever gives more.
     """
-    one_sided = reading.drive.never_negative
+    one_sided = not reading.drive.pulses.signed
     return torch.stack(
         [torch.stack([_most(d, one_sided) for d in lanes]) for lanes in _parts(reading)]
     )
