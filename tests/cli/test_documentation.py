@@ -23,6 +23,13 @@ def documented(section: str) -> set[str]:
     [
         ("compile", ["compile", "{model}", "--target", "rram", "-o", "{out}"]),
         ("verify", ["verify", "{program}", "--chips", "2"]),
+        (
+            "sensitivity",
+            [
+                *("sensitivity", "{program}", "--reference", "{model}", "--data", "{data}"),
+                *("--sweep", "at=1 s", "--chips", "1", "-o", "{out}.svg"),
+            ],
+        ),
         ("inspect", ["inspect", "{program}"]),
         ("inspect", ["inspect", "{program}", "--array", "0"]),
         ("target list", ["target", "list"]),
@@ -32,10 +39,13 @@ def documented(section: str) -> set[str]:
 def test_every_json_key_is_documented(
     call: Call, files: Files, tmp_path: Path, section: str, args: list[str]
 ) -> None:
-    names = {"model": files.model, "program": files.program, "out": tmp_path / "o.cim"}
+    names = {"model": files.model, "program": files.program, "data": files.data}
+    names["out"] = tmp_path / "o.cim"
     done = call(*(a.format(**names) for a in args), "--json")
     assert done.code == 0, done.err
     assert set(done.json) <= documented(section)
+    for point in done.json.get("points", ()):
+        assert set(point) <= documented(section)
 
 
 def test_layer_keys_are_documented(call: Call, files: Files) -> None:

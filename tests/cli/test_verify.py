@@ -110,3 +110,48 @@ def test_wrong_non_idealities_are_refused_before_anything_is_read(call: Call) ->
     assert code("--only", "adc", "--without", "dac") == "CIMC-U06"
     assert code("--ideal", "--only", "adc") == "CIMC-U06"
     assert code("--at", "1 week") == "CIMC-U08"
+
+
+def read_back(files: Files, path: Path, scale: float = 1.0) -> Path:
+    """A tester that reads every cell, all of them wrong by one factor."""
+    import numpy as np
+
+    from cimc.program import read
+    from cimc.program.arrays import conductance_us
+
+    program = read(files.program)
+    matrices = {f"array_{k}": conductance_us(program, k) for k in range(program.arrays)}
+    np.savez(path, **{name: (g * scale).astype(np.float32) for name, g in matrices.items()})
+    return path
+
+
+def test_measured_chips(call: Call, files: Files, tmp_path: Path) -> None:
+    base = ("verify", files.program, "--reference", files.model, "--data", files.data, "--json")
+    exact = read_back(files, tmp_path / "exact.npz")
+    done = call(*base, "--measured", exact)
+    assert done.code == 0, done.err
+    report = done.json
+    # A perfect read-back is the noise-free program, run once.
+    assert (report["chips"], report["interval"]) == (1, "exact")
+    assert report["mean"] == report["noise_free"]
+    assert report["effects"] == ["dac", "adc"]
+    assert report["measured"] == [str(exact)]
+    assert f"measured                       {exact}" in done.err or "measured" in done.err
+    off = read_back(files, tmp_path / "off.npz", 1.5)
+    several = call(*base, "--measured", exact, "--measured", off).json
+    assert several["chips"] == 2
+    assert several["values"][0] == report["mean"]
+    assert several["snr_db"] < report["snr_db"]
+
+
+def test_a_read_back_in_siemens_is_noticed(call: Call, files: Files, tmp_path: Path) -> None:
+    siemens = read_back(files, tmp_path / "s.npz", 1e-6)
+    done = call("verify", files.program, "--data", files.data, "--measured", siemens)
+    assert "values are taken in uS" in " ".join(done.err.split())
+
+
+def test_what_is_no_read_back(call: Call, files: Files, tmp_path: Path) -> None:
+    base = ("verify", files.program, "--data", files.data, "--json")
+    done = call(*base, "--measured", tmp_path / "none.npz")
+    assert (done.code, done.json["error"]["code"]) == (4, "CIMC-P70")
+    assert call(*base, "--ideal", "--measured", "g").json["error"]["code"] == "CIMC-U06"
