@@ -22,6 +22,7 @@ _MARGIN = 3.5
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)  # kept for whoever asks next, who may be training
 def factor(lines: int, length: float) -> Tensor:
     """Return ``F`` with ``F F'`` the covariance along one axis, to 1e-7.
 

@@ -109,6 +109,7 @@ def _on_wafer(block: Block, spread: Correlated, site: Site) -> Tensor:
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(mode=False)
 def _wafer(seed: int, length: float) -> Tensor:
     """Return the normals of the field that a chip's arrays share."""
     stream = seeding.generator(seed, "wafer")
