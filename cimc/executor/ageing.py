@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from cimc.device import drift as power_law
-from cimc.device import lines, relaxation, telegraph, thermal
+from cimc.device import lines, relaxation, seeding, telegraph, thermal
 from cimc.device.stuck import stick
+from cimc.executor.physics import Physics
 from cimc.executor.site import Site
 
 
@@ -62,12 +63,15 @@ def cut_lines(g_us: Tensor, site: Site) -> Tensor:
     return g_us
 
 
-def broken_lines(site: Site, array: int) -> tuple[lines.BrokenLines, lines.BrokenLines]:
-    """Return the broken word lines and bit lines of an array of the chip."""
-    rates = site.physics.target.lines
+def broken_lines(
+    physics: Physics, seed: int, array: int, rows: int, columns: int
+) -> tuple[lines.BrokenLines, lines.BrokenLines]:
+    """Return the broken word lines and bit lines of an array of a chip, of so many."""
+    rates = physics.target.lines
     assert rates is not None
-    rows, columns = site.array_size(array)
-    word, bit = (site.of_array(f"broken {kind} lines", array) for kind in ("word", "bit"))
+    word, bit = (
+        seeding.generator(seed, f"broken {kind} lines", array) for kind in ("word", "bit")
+    )
     return (
         lines.broken_lines(rows, rates.open_word_line, rates.stuck_word_line, word),
         lines.broken_lines(columns, rates.open_bit_line, rates.stuck_bit_line, bit),
@@ -80,7 +84,8 @@ def _broken(g_us: Tensor, site: Site) -> list[tuple[Tensor, lines.BrokenLines, l
     found = []
     for block in site.blocks():
         if block.array not in arrays:
-            arrays[block.array] = broken_lines(site, block.array)
+            size = site.array_size(block.array)
+            arrays[block.array] = broken_lines(site.physics, site.seed, block.array, *size)
         word, bit = arrays[block.array]
         here = _of(word, block.word_lines, g_us.device), _of(bit, block.bit_lines, g_us.device)
         found.append((g_us[block.cells], *here))
@@ -93,7 +98,11 @@ def _of(broken: lines.BrokenLines, where: slice, device: torch.device) -> lines.
 
 def heat(g_us: Tensor, site: Site) -> Tensor:
     """Bring cells to the temperature of the read; see :mod:`cimc.device.thermal`."""
-    cell, t = site.physics.target.cell, site.physics.target.noise.thermal
+    return _heated(g_us, site.physics)
+
+
+def _heated(g_us: Tensor, physics: Physics) -> Tensor:
+    cell, t = physics.target.cell, physics.target.noise.thermal
     assert t is not None
     metallic = thermal.metallic_factor(t.temperature_k, t.reference_k, t.tc_lrs_per_k)
     activated = thermal.activated_factor(t.temperature_k, t.reference_k, t.ea_hrs_ev)
@@ -108,3 +117,30 @@ def trap(g_us: Tensor, site: Site) -> Tensor:
     noisy = noise.telegraph
     trapped = telegraph.traps(g_us.shape, noisy.cells, site.stream("telegraph"))
     return telegraph.lower_by_traps(g_us, trapped, noisy.amplitude, noisy.occupancy)
+
+
+def idle_us(physics: Physics, seed: int, array: int, device: torch.device) -> Tensor:
+    """Return the conductances of an array that holds no weights, ``(rows, columns)`` [uS].
+
+    Idle cells stand at G_min, at the temperature of the read; on broken lines they are as broken
+    as any cell.
+
+    Args:
+        physics: What is modelled; arrays have a number of rows and columns.
+        seed: The chip.
+        array: Number of the array.
+        device: Where it is computed.
+    """
+    cell, rows, columns = (
+        physics.target.cell, physics.target.array.rows, physics.target.array.columns
+    )  # fmt: skip
+    assert rows is not None
+    assert columns is not None
+    g_us = torch.full((rows, columns), cell.g_min_us)
+    if physics.on("lines"):
+        word, bit = broken_lines(physics, seed, array, rows, columns)
+        lines.stick_lines(g_us, word.stuck, bit.stuck, cell.g_max_us)
+        lines.cut_lines(g_us, word.open, bit.open)
+    if physics.on("temperature"):
+        _heated(g_us, physics)
+    return g_us.to(device)

@@ -9,8 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
-from cimc.executor.ageing import broken_lines
-from cimc.executor.site import Site
+from cimc.executor.ageing import broken_lines, idle_us
 from tests.executor.devices import chip, filled, physics
 
 #: Reads after 1 s, 1 h, 1 d and a month [s].
@@ -66,10 +65,10 @@ def test_traps_lower_the_mean() -> None:
 
 def test_word_lines_and_bit_lines_break_independently() -> None:
     modelled = physics(lines={"open_word_line": 0.5, "open_bit_line": 0.5})
-    word, bit = broken_lines(Site(filled(10.0), 0, modelled, 5), 0)
-    assert 64 < int((word.open == bit.open).sum()) < 192
-    elsewhere, _ = broken_lines(Site(filled(10.0), 0, modelled, 5), 1)
-    assert 64 < int((word.open == elsewhere.open).sum()) < 192
+    word, bit = broken_lines(modelled, 5, 0, 128, 128)
+    assert 32 < int((word.open == bit.open).sum()) < 96
+    elsewhere, _ = broken_lines(modelled, 5, 1, 128, 128)
+    assert 32 < int((word.open == elsewhere.open).sum()) < 96
 
 
 def test_broken_lines_are_whole_lines() -> None:
@@ -79,7 +78,7 @@ def test_broken_lines_are_whole_lines() -> None:
         "stuck_bit_line": 0.07,
     }  # fmt: skip
     modelled, one = physics(lines=rates), filled(10.0, (256, 128))
-    word, bit = broken_lines(Site(one, 0, modelled, 5), 0)
+    word, bit = broken_lines(modelled, 5, 0, 256, 256)
     exact = torch.full((256, 256), 10.0)
     exact[word.stuck] = 18.0
     exact[:, bit.stuck] = 18.0
@@ -91,3 +90,15 @@ def test_broken_lines_are_whole_lines() -> None:
     counts = [int(x.sum()) for x in (word.open, word.stuck, bit.open, bit.stuck)]
     for count, rate in zip(counts, (0.05, 0.06, 0.1, 0.07), strict=True):
         assert stats.binomtest(count, 256, rate).pvalue > 1e-4
+
+
+def test_idle_cells_share_lines_and_temperature_with_the_others() -> None:
+    t = {"temperature": "350 K", "tc_lrs_per_k": -2e-3, "ea_hrs": "0.1 eV"}
+    rates = {"open_bit_line": 0.2, "stuck_word_line": 0.2}
+    modelled, one = physics(noise__thermal=t, lines=rates), filled(2.0, (256, 128))
+    idle = idle_us(modelled, 5, 0, torch.device("cpu"))
+    plus, minus = chip(one, modelled, seed=5)
+    assert torch.equal(idle[:, 0::2], plus[0])
+    assert torch.equal(idle[:, 1::2], minus[0])
+    assert len(idle.unique()) == 3
+    assert idle_us(physics(), 5, 0, torch.device("cpu")).unique().tolist() == [2.0]
