@@ -12,8 +12,10 @@ from cimc.executor import Executor
 from cimc.executor.known_faults import stuck_cells
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import TILE_FIELDS
+from cimc.program.arrays import conductance_us
 from cimc.program.model import DeviceProgram, FaultRecord
 from tests.executor.programs import G_MAX, G_MIN, one_layer, quarters, target
+from tests.program.factories import KINDS, mlp
 
 
 def grouped(encoding: str = "differential-pair") -> DeviceProgram:
@@ -61,6 +63,44 @@ def test_every_cell_is_found(encoding: str, place: tuple[int, int, int], plane: 
     last = weight // 2 if encoding == "offset-column" and plane else weight
     assert np.unravel_index(found[plane].index.numpy(), shape) == (group, line, last)
     assert found[plane].g_us.tolist() == [G_MAX]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "signed"])
+def test_all_cells_of_all_arrays(kind: str) -> None:
+    """Every place of every array at once: those with a cell are found, with their own value.
+
+    Each place is stuck at a conductance of its own, so that what is found tells where it was; the
+    places of cells are those where the physical view of the program shows them.
+    """
+    program = mlp(kind, extras=False)
+    sizes = [conductance_us(program, k).shape for k in range(program.arrays)]
+    places = np.concatenate(
+        [
+            np.stack([np.full(r * c, k), *np.divmod(np.arange(r * c), c)], axis=1)
+            for k, (r, c) in enumerate(sizes)
+        ]
+    )
+    own = np.arange(len(places), dtype=np.float32) / len(places) + 3.0
+    cells = np.column_stack([places, np.full(len(places), 3)]).astype(np.int32)
+    found = stuck_cells(with_faults(program, cells, own))
+    for name, layer in program.layers.items():
+        values = [torch.zeros(plane.shape) for plane in layer.cells.planes]
+        assert set(found[name]) == set(range(len(values)))
+        for plane, stuck in found[name].items():
+            values[plane].view(-1)[stuck.index] = stuck.g_us
+            assert len(stuck.index.unique()) == values[plane].numel()
+        # A program with these conductances shows each at the place it is stuck at.
+        layers = dict(program.layers)
+        shown = replace(layer.cells, planes=tuple(values), states_us=None)
+        layers[name] = replace(layer, cells=shown)
+        changed = replace(program, layers=layers)
+        begin = 0
+        for k, (r, c) in enumerate(sizes):
+            matrix = conductance_us(changed, k)
+            here = own[begin : begin + r * c].reshape(r, c)
+            begin += r * c
+            ours = np.isin(matrix, np.concatenate([v.flatten().numpy() for v in values]))
+            assert (matrix[ours] == here[ours]).all()
 
 
 def test_states() -> None:

@@ -23,19 +23,33 @@ def place(geometries, target=RRAM):
     return PlaceTiles().run(TileToCrossbars().run(replace(net, layers=layers), where), where)
 
 
-def occupied(net, target, cells=2):
+def occupied(net, target, cells=2, extra=0, twins=1):
     tables = [layer.tiles for layer in net.layers.values()]
-    arrays = 1 + max(int(t[:, 6].max()) for t in tables)
+    arrays = twins + max(int(t[:, 6].max()) for t in tables)
     count = np.zeros((arrays, target.array.rows, target.array.columns), int)
     for table in tables:
         for _, _, _, n, _, m, a, r, c in table:
             assert r + n <= target.array.rows
-            assert c + cells * m <= target.array.columns
-            count[a, r : r + n, c : c + cells * m] += 1
+            assert c + cells * m + extra <= target.array.columns
+            count[a : a + twins, r : r + n, c : c + cells * m + extra] += 1
     return count
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+#: Changes of a target, and what a weight then takes: cells side by side, one more, arrays.
+LAYOUTS = {
+    "pair": ({}, (2, 0, 1)),
+    "twin": ({"pair.placement": "twin-arrays"}, (1, 0, 2)),
+    "offset": ({"encoding": "offset-column"}, (1, 1, 1)),
+    "sliced": ({"encoding": "bit-sliced", "slices": {"count": 4}}, (4, 0, 1)),
+    "summed": (
+        {"encoding": "bit-sliced", "slices": {"count": 4, "multipliers": "conductance"}},
+        (4, 0, 1),
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(st.integers(1, 12), st.integers(1, 60), st.integers(1, 9), st.integers(1, 40)),
@@ -43,10 +57,18 @@ def occupied(net, target, cells=2):
         max_size=6,
     )
 )
-def test_no_cell_is_given_twice(sizes):
-    target = RRAM.changed({"array.rows": 32, "array.columns": 48})
+def test_no_cell_is_given_twice(layout, sizes):
+    changes, taken = LAYOUTS[layout]
+    target = RRAM.changed({"array.rows": 32, "array.columns": 48, **changes})
     net = place([Geometry("conv", g, c * t, n, (t,)) for g, c, t, n in sizes], target)
-    assert occupied(net, target).max() == 1
+    count = occupied(net, target, *taken)
+    assert count.max() == 1
+    # Both twins hold the same places, and no array is left out.
+    assert np.array_equal(count[0 :: taken[2]], count[taken[2] - 1 :: taken[2]])
+    assert count.any((1, 2)).all()
+    weights = sum(g * c * t * n for g, c, t, n in sizes)
+    extra = sum(int(x.tiles[:, 3].sum()) * taken[1] for x in net.layers.values())
+    assert count.sum() == weights * taken[0] * taken[2] + extra
 
 
 def test_depthwise_groups_lie_block_diagonally():
@@ -77,3 +99,36 @@ def test_a_network_larger_than_the_chip_is_refused_with_numbers():
         "  try a target with more arrays, or pinning layers digital (--digital PATTERN)"
     )
     assert e.value.exit_code == 5
+
+
+@pytest.mark.parametrize(("arrays", "fits"), [(8, False), (10, False), (11, False), (12, True)])
+def test_twin_arrays_are_taken_two_by_two(arrays, fits):
+    """Six tiles of a whole array each: 12 arrays; of 11 the last cannot be used."""
+    changes = {"pair.placement": "twin-arrays", "chip.cores": 1, "chip.arrays_per_core": arrays}
+    target = load_target("rram-tiny").changed(changes)
+    rows, columns = target.array.rows, target.array.columns
+    geometries = [
+        Geometry("matrix", 1, 4 * rows, columns),
+        Geometry("matrix", 1, 2 * rows, columns),
+    ]
+    if fits:
+        net = place(geometries, target)
+        used = sorted({int(a) for x in net.layers.values() for a in x.tiles[:, 6]})
+        assert used == [0, 2, 4, 6, 8, 10]
+        return
+    with pytest.raises(
+        FitError, match=f"needs 12 arrays, the target 'rram-tiny' has {arrays}"
+    ) as e:
+        place(geometries, target)
+    assert "layer 'l1' is the first" in e.value.where
+
+
+def test_a_weight_wider_than_the_array_is_refused():
+    from cimc.targets.schema import Target
+
+    target = RRAM.changed({"encoding": "bit-sliced", "slices": {"count": 4}})
+    narrow = target.model_copy(update={"array": target.array.model_copy(update={"columns": 3})})
+    assert isinstance(narrow, Target)
+    with pytest.raises(FitError) as e:
+        place([Geometry("matrix", 1, 4, 4)], narrow)
+    assert e.value.code == "CIMC-S02"
