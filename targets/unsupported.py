@@ -31,7 +31,7 @@ class Unsupported:
 
 
 #: Non-idealities (by switch) that the executor cannot model yet.
-NOT_YET: Final = frozenset({"nonlinearity", "johnson"})  # fmt: skip
+NOT_YET: Final[frozenset[str]] = frozenset()
 
 
 def _on(effect: Effect) -> Callable[[Target], object]:
@@ -39,34 +39,6 @@ def _on(effect: Effect) -> Callable[[Target], object]:
 
 
 UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
-    Unsupported(
-        ("read", "drive"), "bit-serial and pulse-width inputs", "parallel",
-        lambda t: t.read.drive if t.read.drive != "parallel" else None,
-    ),
-    Unsupported(
-        ("pair", "subtraction"), "subtraction after the converter", "before-adc",
-        lambda t: t.pair.subtraction if t.pair.subtraction == "after-adc" else None,
-    ),
-    Unsupported(
-        ("adc", "range"), "other converter ranges", "per-row-tile",
-        lambda t: t.adc.range if t.adc.range != "per-row-tile" else None,
-    ),
-    Unsupported(
-        ("adc", "offset_lsb"), "converter offset", "0",
-        lambda t: t.adc.offset_lsb or None,
-    ),
-    Unsupported(
-        ("adc", "noise_lsb"), "converter noise", "0",
-        lambda t: t.adc.noise_lsb or None,
-    ),
-    Unsupported(
-        ("adc", "gain_sigma"), "converter gain mismatch", "0",
-        lambda t: t.adc.gain_sigma or None,
-    ),
-    Unsupported(
-        ("read", "signed_inputs"), "two-phase and shifted inputs", "bipolar",
-        lambda t: t.read.signed_inputs if t.read.signed_inputs != "bipolar" else None,
-    ),
     Unsupported(
         ("wires",), "wire resistance around cells with an I-V curve", "one of the two",
         lambda t: "both" if "ir-drop" in switched_on(t) and t.cell.nonlinearity else None,

@@ -9,7 +9,6 @@ same operation that reads the crossbar.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from cimc.device.normals import Normals
@@ -22,8 +21,9 @@ def add_fluctuation(
 
     Args:
         current: Bit-line currents.
-        power: Variance that depends on the input, ``sum_r x_r**2 * p_r`` of each bit line, in the
-            shape of ``current``; overwritten.  None: none.
+        power: Variance that depends on the input, ``sum_r x_r**2 * p_r`` of each bit line,
+            broadcast against ``current``; overwritten.  None: none.  A convolution may compute a
+            sum of squares as a tiny negative number, which counts as 0.
         still: Variance that does not, broadcast against ``current``.
         normals: Random numbers on the device of ``current``; every read takes new ones.
 
@@ -34,8 +34,6 @@ def add_fluctuation(
         if not isinstance(still, Tensor):
             return current.add_(normals.like(current), alpha=still**0.5)
         return current.addcmul_(normals.like(current), still.sqrt())
-    # A convolution may compute a sum of squares as a tiny negative number.
-    power.clamp_(min=0)
     if isinstance(still, Tensor) or still:
         power.add_(still)
-    return current.addcmul_(normals.like(power), torch.sqrt_(power))
+    return normals.add(current, power)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -109,7 +109,9 @@ def _settings(
     layer: ProgramLayer, operation: Operation, position: int, physics: Physics
 ) -> tuple[Dac, Adc]:
     use = _use(layer, operation, position)
-    return use.dac if physics.on("dac") else Dac(), use.adc if physics.on("adc") else Adc()
+    # Inputs without converter are exact, but the ranges that follow are for the same full scale.
+    dac = use.dac if physics.on("dac") else replace(use.dac, bits=None)
+    return dac, use.adc if physics.on("adc") else Adc()
 
 
 def _use(layer: ProgramLayer, operation: Operation, position: int) -> ProgramUse:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.column_sums import ideal_sums_us, with_totals
 from cimc.executor.compensation import (
     after_programming,
     compensated,
@@ -114,10 +115,25 @@ class Crossbars:
         cells, planes = self._planes(name, physics)
         variances = through_wires(self._variances(layer, cells), cells, planes)
         seen = matrices(layer, planes, physics.target, variances)
+        if physics.on("johnson"):
+            seen = with_totals(seen, layer, cells)
+        if physics.target.read.signed_inputs == "shift":
+            seen = replace(seen, ideal_us=ideal_sums_us(self._ideal(name)))
         if self._wafer.measured is not None or not compensates(physics):
             return seen
         _, before = self._planes(name, after_programming(physics))
         return compensated(seen, factor_of(layer, before, planes, physics))
+
+    def _ideal(self, name: str) -> Matrices:
+        """Return what the bit lines of a layer would see with every cell at its target.
+
+        Cells of the fault map are where it has them: the compiler knew.
+        """
+        wafer = self._wafer
+        layer, known = wafer.program.layers[name], wafer.faults.get(name, {})
+        ideal = replace(wafer.physics, effects=frozenset())
+        planes = conductances_us(layer, wafer.targets(name), ideal, self._seed, known)
+        return matrices(layer, planes, wafer.physics.target)
 
     def _planes(
         self, name: str, physics: Physics

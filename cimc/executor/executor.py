@@ -111,7 +111,7 @@ class Executor:
         self._given = _given(self._constants, self.program, reads)
         self._kept = {values.memory_of(value) for value in self._given.values()}
         self._steps: tuple[Step, ...] = steps_of(
-            self.program, reads.operations, converters=physics.converters
+            self.program, reads.operations, converters=physics.on("dac")
         )
 
     def chip(self, seed: int) -> Executor:

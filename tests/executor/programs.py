@@ -50,6 +50,7 @@ def layer(
     rows: int | None = None,
     columns: int | None = None,
     per_column: bool = False,
+    digital: bool = True,
     name: str = "w",
 ) -> ProgramLayer:
     """Return a layer whose cells stand for a weight; every tile has an array of its own."""
@@ -69,16 +70,20 @@ def layer(
         name,
         geometry,
         encoding,  # type: ignore[arg-type]
-        _cells(matrix, encoding, len(column_ranges), per_column),
+        _cells(matrix, encoding, len(column_ranges), per_column, digital),
         np.array(table, dtype=np.int32).reshape(-1, len(TILE_FIELDS)),
         np.array(row_ranges, dtype=np.int32).reshape(-1, 2),
         tuple(uses),
     )
 
 
-def _cells(matrix: Tensor, encoding: str, column_tiles: int, per_column: bool) -> Cells:
+def _cells(
+    matrix: Tensor, encoding: str, column_tiles: int, per_column: bool, digital: bool
+) -> Cells:
     if encoding == "signed":
         return Cells((matrix,), None, torch.ones(1))
+    if encoding == "bit-sliced":
+        return _slices(matrix, per_column, digital)
     limit = matrix.abs().amax(1, keepdim=True) if per_column else matrix.abs().max()
     limit = torch.where(limit > 0, limit, torch.ones_like(limit))
     span = G_MAX - G_MIN
@@ -89,6 +94,29 @@ def _cells(matrix: Tensor, encoding: str, column_tiles: int, per_column: bool) -
     scaled = matrix / limit * span
     planes = (G_MIN + scaled.clamp(min=0), G_MIN + (-scaled).clamp(min=0))
     return Cells(planes, None, (limit / span).reshape(-1))
+
+
+def _slices(matrix: Tensor, per_column: bool, digital: bool) -> Cells:
+    """Return three slices of ``round(3.5 * (w + 1))``, a number of 0..7, times 4 / 7 - 1."""
+    groups, _, columns = matrix.shape
+    code = (3.5 * (matrix + 1)).round().long()
+    bits = [(code >> k & 1).float() for k in range(3)]
+    span = G_MAX - G_MIN
+    gain = torch.linspace(1.0, 2.0, groups * columns) if per_column else torch.ones(1)
+    if digital:
+        factors = torch.tensor([0.25, 0.5, 1.0])
+        leak = float(factors.sum()) * G_MIN
+        planes = tuple(G_MIN + bit * span for bit in bits)
+    else:
+        factors, leak = None, 3 * G_MIN
+        planes = tuple(
+            G_MIN + bit * span * f for bit, f in zip(bits, (0.25, 0.5, 1.0), strict=True)
+        )
+    correction = torch.full((1,), -0.875 * span - leak)
+    if per_column:
+        correction = correction.repeat(groups * columns)
+        factors = None if factors is None else factors[:, None].repeat(1, groups * columns)
+    return Cells(planes, None, gain / span, factors, correction)
 
 
 def _ranges(total: int, most: int | None, step: int) -> list[tuple[int, int]]:
@@ -108,7 +136,8 @@ def one_layer(
     bias: Tensor | None = None,
     dac: Dac | None = None,
     adc_bits: int | None = None,
-    i_max_us: Sequence[float] | float = 60.0,
+    i_max_us: Sequence[float] | float | Tensor = 60.0,
+    adc_signed: bool = True,
     device: Target | None = None,
     operand: int = 1,
     **options: Any,
@@ -116,10 +145,10 @@ def one_layer(
     """Return a program of one operation that reads one layer."""
     draft = layer(weight, geometry, (), **options)
     tiles = len(draft.row_tiles)
-    full = [i_max_us] * tiles if isinstance(i_max_us, float) else list(i_max_us)
-    adc = (
-        Adc() if adc_bits is None else Adc(adc_bits, torch.tensor(full[:tiles]).reshape(-1, 1, 1))
-    )
+    if not isinstance(i_max_us, Tensor):
+        full = [i_max_us] * tiles if isinstance(i_max_us, float) else list(i_max_us)
+        i_max_us = torch.tensor(full[:tiles]).reshape(-1, 1, 1)
+    adc = Adc() if adc_bits is None else Adc(adc_bits, i_max_us, adc_signed)
     use = ProgramUse("read", operand, dac or Dac(), adc)
     inputs: list[str | None] = ["%x", "#w"] if operand == 1 else ["#w", "%x"]
     constants = {}

@@ -1,0 +1,167 @@
+"""Drives, signed inputs, lanes and ranges against a calculation pulse by pulse, cell by cell."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cimc.executor import Executor
+from cimc.ir.geometry import Geometry
+from cimc.ir.layer import Dac
+from cimc.program.model import DeviceProgram
+from cimc.targets import Target
+from tests.executor import circuit_oracle as oracle
+from tests.executor.programs import one_layer, quarters, target
+
+DRIVES = ("parallel", "bit-serial", "pulse-width")
+SIGNED_INPUTS = ("bipolar", "two-phase", "shift")
+WEIGHTS = ("differential-pair", "after-adc", "offset-column", "digital", "conductance")
+SIGNED, UNSIGNED = Dac(5, True, "static", 2.0), Dac(4, False, "static", 3.0)
+
+
+def device_of(weights: str, drive: str = "parallel", signed: str = "bipolar", **more) -> Target:
+    """Return a target with a way of storing weights, a drive, and a way of signed inputs."""
+    changes: dict[str, Any] = {"read.drive": drive, "read.signed_inputs": signed, **more}
+    if weights in ("digital", "conductance"):
+        slices = {"count": 3, "multipliers": weights}
+        changes |= {"encoding": "bit-sliced", "slices": slices, "cell.default_levels": 8}
+    elif weights == "after-adc":
+        changes["pair.subtraction"] = "after-adc"
+    else:
+        changes["encoding"] = weights
+    return target(**changes)
+
+
+def lane_count(weights: str) -> int:
+    return {"after-adc": 2, "digital": 3}.get(weights, 1)
+
+
+def ranges(weights: str, tiles: int, columns: int, full: float) -> torch.Tensor:
+    """Different ranges of every tile, lane and column (or of all columns)."""
+    shape = (tiles, lane_count(weights), columns)
+    count = int(np.prod(shape))
+    return full * (0.75 + torch.arange(count) % 5 / 8).reshape(shape)
+
+
+def program_of(
+    op: str, weight: torch.Tensor, geometry: Geometry, weights: str, device: Target, dac: Dac,
+    x_shape: list[Any], **options: Any,
+) -> DeviceProgram:  # fmt: skip
+    return one_layer(
+        op, weight, geometry, x_shape, device=device, dac=dac,
+        encoding=device.encoding, digital=weights == "digital", **options,
+    )  # fmt: skip
+
+
+def planes_of(program: DeviceProgram) -> list[np.ndarray]:
+    return [plane.numpy() for plane in program.layers["w"].cells.planes]
+
+
+def codes_of(x: np.ndarray, dac: Dac) -> tuple[np.ndarray, float]:
+    """Codes, and what one is worth."""
+    q = 2 ** (dac.bits - 1) - 1 if dac.signed else 2**dac.bits - 1
+    codes = np.rint(x * np.float32(q / dac.x_max))
+    return np.clip(codes, -q if dac.signed else 0, q), dac.x_max / q
+
+
+def assert_same(y: np.ndarray, expected: np.ndarray) -> None:
+    assert y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("adc", [None, 6])
+@pytest.mark.parametrize("dac", [SIGNED, UNSIGNED])
+@pytest.mark.parametrize(("drive", "signed"), list(itertools.product(DRIVES, SIGNED_INPUTS)))
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_matrix(weights: str, drive: str, signed: str, dac: Dac, adc: int | None) -> None:
+    device = device_of(weights, drive, signed)
+    unsigned = weights in ("after-adc", "digital") and (signed != "bipolar" or not dac.signed)
+    program = program_of(
+        "matmul", quarters((11, 6), 1), Geometry("matrix", 1, 11, 6), weights, device, dac,
+        ["n", 11], adc_bits=adc, i_max_us=ranges(weights, 3, 6, 24.0),
+        adc_signed=not unsigned, rows=5, columns=4, per_column=weights != "offset-column",
+    )  # fmt: skip
+    x = np.random.default_rng(3).normal(0, 1.2, (7, 11)).astype(np.float32)
+    y = Executor(program, "noise-free").run({"x": x}).outputs["y"]
+
+    codes, unit = codes_of(x, dac)
+    read = [oracle.multiply(c, program.layers["w"], planes_of(program), device) for c in codes]
+    assert_same(y, np.stack(read) * unit)
+    if adc is None:
+        exact = Executor(program, "ideal").run({"x": (codes * unit).astype(np.float32)})
+        assert_same(y, exact.outputs["y"].astype(np.float64))
+
+
+@pytest.mark.parametrize(("drive", "signed"), list(itertools.product(DRIVES, SIGNED_INPUTS)))
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolution(groups: int, weights: str, drive: str, signed: str) -> None:
+    """Row tiles that end inside a channel, padding, strides, groups."""
+    device = device_of(weights, drive, signed)
+    weight = quarters((groups * 3, 2, 3, 2), 2)
+    program = program_of(
+        "conv", weight, Geometry("conv", groups, 12, 3, (3, 2)), weights, device, SIGNED,
+        ["n", groups * 2, 4, 4], adc_bits=7, i_max_us=ranges(weights, 2, groups * 3, 30.0),
+        rows=8, columns=2, attributes={"group": groups, "pads": [1] * 4, "strides": [2, 2]},
+    )  # fmt: skip
+    x = np.random.default_rng(4).normal(0, 1.2, (2, groups * 2, 4, 4)).astype(np.float32)
+    y = Executor(program, "noise-free").run({"x": x}).outputs["y"]
+
+    codes, unit = codes_of(x, SIGNED)
+    layer = program.layers["w"]
+    expected = oracle.convolution(codes, layer, planes_of(program), device, 1, 2)
+    assert_same(y, expected * unit)
+
+
+@pytest.mark.parametrize(("drive", "signed"), list(itertools.product(DRIVES, SIGNED_INPUTS)))
+@pytest.mark.parametrize("weights", WEIGHTS)
+@pytest.mark.parametrize("kind", ["matrix", "matrix-left", "conv-transpose", "without samples"])
+def test_other_layouts(kind: str, weights: str, drive: str, signed: str) -> None:
+    """Phases cut no corners: without converters every layout gives the exact product."""
+    device = device_of(weights, drive, signed)
+    attributes: dict[str, Any] = {}
+    op, operand, shape = "matmul", 1, [2, 3, 7, 5]
+    if kind == "conv-transpose":
+        op, shape = "conv_transpose", [2, 4, 3, 3]
+        weight, attributes = quarters((4, 2, 2, 2), 3), {"group": 2, "strides": [2, 2]}
+        geometry = Geometry("conv-transpose", 2, 2, 8, (2, 2))
+    elif kind == "matrix-left":
+        weight, operand, shape = quarters((3, 4, 5), 3), 0, [2, 3, 5, 6]
+        geometry = Geometry("matrix-left", 3, 5, 4, stack=(3,))
+    else:
+        weight, geometry = quarters((3, 5, 4), 3), Geometry("matrix", 3, 5, 4, stack=(3,))
+        shape = [7, 5] if kind == "without samples" else shape
+    program = program_of(
+        op, weight, geometry, weights, device, SIGNED, shape,
+        rows=3, attributes=attributes, operand=operand,
+    )  # fmt: skip
+    codes = np.random.default_rng(4).integers(-15, 16, shape)
+    x = (codes * (2.0 / 15)).astype(np.float32)
+    y = Executor(program, "noise-free").run({"x": x}).outputs["y"]
+    exact = Executor(program, "ideal").run({"x": x}).outputs["y"]
+    np.testing.assert_allclose(y, exact, rtol=0, atol=3e-6 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("limit", ["STACK", "CHUNK"])
+@pytest.mark.parametrize("op", ["conv", "matmul"])
+def test_pieces_do_not_matter(op: str, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads in small pieces give the same codes; their digital sums are rounded differently."""
+    device = device_of("after-adc", "bit-serial", "two-phase")
+    if op == "conv":
+        weight, geometry = quarters((3, 2, 3, 2), 2), Geometry("conv", 1, 12, 3, (3, 2))
+    else:
+        weight, geometry = quarters((11, 6), 2), Geometry("matrix", 1, 11, 6)
+    shape = [2, 4, 5] if op == "conv" else [11]
+    program = program_of(
+        op, weight, geometry, "after-adc", device, Dac(6, True, "dynamic"), ["n", *shape],
+        adc_bits=6, i_max_us=ranges("after-adc", 2, 1, 40.0), rows=8, adc_signed=False,
+    )  # fmt: skip
+    x = np.random.default_rng(4).normal(0, 1.2, (9, *shape)).astype(np.float32)
+    whole = Executor(program, "noise-free").run({"x": x}).outputs["y"]
+    for size in (1, 100, 1000):
+        monkeypatch.setattr(f"cimc.executor.read.{limit}", size)
+        assert_same(Executor(program, "noise-free").run({"x": x}).outputs["y"], whole)
