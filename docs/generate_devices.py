@@ -33,7 +33,7 @@ NOTES = """\
   highest state.
 * **Left after a day** is the mean conductance of a cell at the middle and at the highest state, as
   a share of what was programmed, before any compensation.
-* **Energy** is that of a read of one full array divided by its multiplications and additions.
+* **Energy** is that of a read of one full array, for each multiplication with its addition.
 * A dash: the sources give no figure, or it has no meaning for the device.
 """
 
@@ -73,7 +73,7 @@ def conductances(t: Target) -> str:
     """Return the range of conductance."""
     if t.encoding == "signed":
         return "weights as they are"
-    return f"{number(t.cell.g_min_us)} to {number(t.cell.g_max_us)} uS"
+    return f"{t.cell.g_min_us:g} to {t.cell.g_max_us:g} uS"
 
 
 def states(t: Target) -> str:
@@ -176,7 +176,7 @@ ROWS: dict[str, Callable[[Target], str]] = {
     "left after a day": left,
     "drift compensation": compensation,
     "wires": lambda t: f"{number(t.wires.word_line_ohm)} ohm a cell" if _wired(t) else "-",
-    "energy": energy,
+    "energy a product": energy,
 }
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from cimc.errors import TargetError
 from cimc.targets import Target, list_targets, load_target
+from cimc.targets.compatibility import switched_on
 
 
 @pytest.mark.parametrize("name", list_targets())
@@ -43,11 +44,15 @@ def test_every_number_of_a_shipped_target_has_its_source(name):
 def test_the_shipped_devices():
     sizes = {n: (load_target(n).array.rows, load_target(n).arrays) for n in list_targets()}
     assert sizes == {
+        "flash": (256, 4096),
         "ideal": (None, None),
+        "otp": (256, 4096),
         "pcm": (256, 64),
         "rram": (256, 4096),
         "rram-128": (128, 16384),
         "rram-tiny": (128, 8),
+        "rram-wires": (128, 16384),
+        "sram": (256, 4096),
     }
 
 
@@ -71,6 +76,49 @@ def test_the_pcm_device_is_the_published_model():
     assert target.costs.mvm_energy_pj == pytest.approx(operations / 9.76e12 * 1e12, rel=1e-3)
 
 
+def test_the_flash_device_is_the_published_one():
+    """Spread and loss as CrossSim fitted them to the paper, in nA of 1,600 nA (table of A)."""
+    target = load_target("flash")
+    noise = target.noise
+    for current in (0.0, 50.0, 200.0, 800.0, 1600.0):
+        part = current / 1600.0
+        sigma = 1600.0 * sum(a * part**k for k, a in enumerate(noise.programming.polynomial))
+        assert sigma == pytest.approx(19.88665 * -math.expm1(-current / 176.3115), abs=0.31)
+    at_800 = 12.58037 * -math.expm1(-800.0 / 215.36557)
+    assert 800.0 * noise.read.sigma_relative == pytest.approx(at_800, rel=0.01)
+    slow = noise.relaxation
+    for days, spread in (
+        (1, 25.59102),
+        (2, 28.72753),
+        (3, 31.04318),
+        (4, 33.76214),
+        (5, 34.57909),
+    ):
+        decades = math.log10(1.0 + days * 86_400.0 / slow.t0_s)
+        added = 1600.0 * slow.sigma_relative * math.sqrt(decades)
+        assert math.hypot(19.88665, added) == pytest.approx(spread, rel=0.02)
+    decades = math.log10(1.0 + 5 * 86_400.0 / slow.t0_s)
+    lost = slow.rate * decades
+    assert 800.0 * lost == pytest.approx(37.9, rel=0.05)
+    assert 1200.0 * lost == pytest.approx(52.6, rel=0.05)
+
+
+def test_wires_are_all_that_rram_wires_adds():
+    wired, plain = load_target("rram-wires").plain(), load_target("rram-128").plain()
+    assert wired["wires"] != plain["wires"]
+    for data in (wired, plain):
+        for key in ("name", "description", "sources", "wires"):
+            del data[key]
+    assert wired == plain
+
+
+def test_digital_sums_are_exact():
+    target = load_target("sram")
+    assert switched_on(target) == {"dac"}
+    operations = 2 * 2 * 256 * 64  # twice: 8-bit inputs in two halves of 4
+    assert target.costs.mvm_energy_pj == pytest.approx(operations / 89e12 * 1e12, rel=1e-3)
+
+
 def test_a_path_comes_before_a_shipped_name(tmp_path, monkeypatch):
     text = (load_target.__globals__["_SHIPPED"] / "rram.yaml").read_text(encoding="utf-8")
     (tmp_path / "rram.yaml").write_text(text.replace("name: rram", "name: mine"), encoding="utf-8")
@@ -84,9 +132,9 @@ def test_a_path_comes_before_a_shipped_name(tmp_path, monkeypatch):
 
 def test_an_unknown_name_lists_what_exists():
     with pytest.raises(TargetError) as caught:
-        load_target("ram")
+        load_target("rramm")
     assert str(caught.value) == (
-        "error[CIMC-T01]: no target file and no shipped target 'ram'\n"
+        "error[CIMC-T01]: no target file and no shipped target 'rramm'\n"
         f"  try 'rram', one of: {', '.join(list_targets())}; or a path"
     )
 
