@@ -6,11 +6,11 @@ own resistance to the first segment, and the amplifier holds ground.  (The orien
 badcrossbar, Joksas and Mehonic, SoftwareX 12 (2020) 100617.)
 
 An array of linear cells is linear whatever its wires: the current of bit line j is
-``sum_i T_ij v_i``.  :func:`transfer_us` returns ``T``, so that a read with IR drop remains a matrix
-product.  It works by nested dissection (George, SIAM J. Numer. Anal. 10 (1973) 345): blocks of
-cells are reduced to the nodes on their border, neighbours are joined and the nodes between them
-eliminated, all blocks of one size at once.  That takes ``O(N^3)`` for an ``N x N`` array with dense
-matrix products, where row by row elimination takes ``O(N^4)``.
+``sum_i T_ij v_i``.  :func:`transfer_us` returns ``T``, so that a read with IR drop remains a
+matrix product.  It works by nested dissection (George, SIAM J. Numer. Anal. 10 (1973) 345):
+blocks of cells are reduced to the nodes on their border, neighbours are joined and the nodes
+between them eliminated, all blocks of one size at once.  That takes ``O(N^3)`` for an ``N x N``
+array, in dense matrix products; elimination row by row takes ``O(N^4)``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cimc.device.ir_drop_blocks import Blocks
-from cimc.device.ir_drop_leaves import leaves
 from cimc.device.ir_drop_ladder import attenuation, row_admittance
+from cimc.device.ir_drop_leaves import leaves
 
 #: Siemens per microsiemens.
 MICRO = 1e-6
@@ -103,12 +102,13 @@ def _lumped(g: Tensor, wires: Wires) -> Tensor:
     admittance = row_admittance(g, wires.word_line_ohm, wires.driver_ohm)
     one = torch.eye(g.shape[2], dtype=g.dtype, device=g.device)
     loaded = one + wires.sense_ohm * admittance
-    return torch.linalg.solve(loaded, source.transpose(1, 2)).transpose(1, 2)
+    seen: Tensor = torch.linalg.solve(loaded, source.transpose(1, 2))
+    return seen.transpose(1, 2)
 
 
 def _dissected(g: Tensor, wires: Wires) -> Tensor:
     """Both wires resist: nested dissection."""
-    batch, rows, columns = g.shape
+    _, rows, columns = g.shape
     height, tall = split(rows)
     width, wide = split(columns)
     # Cells that conduct nothing, above and to the right: dangling wires, which carry no current.
@@ -119,15 +119,13 @@ def _dissected(g: Tensor, wires: Wires) -> Tensor:
         (1.0 / wires.word_line_ohm, 1.0 / (wires.word_line_ohm + wires.driver_ohm)),
         (1.0 / wires.bit_line_ohm, 1.0 / (wires.bit_line_ohm + wires.sense_ohm)),
     )
-    while blocks.tall > 1 or blocks.wide > 1:
-        blocks = _joined(blocks)
-    transfer = blocks.transfer()
-    return transfer[:, height * tall - rows :, :columns]
-
-
-def _joined(blocks: Blocks) -> Blocks:
-    """Join neighbours along the axis with more blocks."""
-    return blocks.joined_right() if blocks.wide >= blocks.tall else blocks.joined_below()
+    while blocks.wide > 1:
+        joinable = blocks.tall > blocks.wide
+        blocks = blocks.joined_below() if joinable else blocks.joined_right()
+    blocks = blocks.open_right()
+    while blocks.tall > 1:
+        blocks = blocks.joined_below()
+    return blocks.transfer()[:, height * tall - rows :, :columns]
 
 
 def split(size: int, leaf: int = 5) -> tuple[int, int]:

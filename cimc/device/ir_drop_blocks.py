@@ -1,11 +1,11 @@
 """Rectangles of cells, reduced to the nodes on their borders.
 
-A block has ports where its wires leave it: on the left the ends of its word lines' first segments,
-on the right the word-line nodes of its last column, at the top the bit-line nodes of its first row,
-at the bottom the ends of its bit lines' last segments.  Inside there is nothing but conductances
-between ports, so a block is a symmetric matrix of admittances whose rows sum to zero.  Diagonals
-are always made from the rest of their row: then nothing cancels, and small conductances between
-small resistances keep their digits (Grassmann, Taksar, Heyman, Oper. Res. 33 (1985) 1107).
+A block has ports where its wires leave it: on the left the ends of its word lines' first
+segments, on the right the word-line nodes of its last column, at the top the bit-line nodes of its
+first row, at the bottom the ends of its bit lines' last segments.  Inside there is nothing but
+conductances between ports, so a block is a symmetric matrix of admittances whose rows sum to zero.
+Diagonals are always made from the rest of their row: then nothing cancels, and small conductances
+between small resistances keep their digits (Grassmann, Taksar, Heyman, Oper. Res. 33 (1985) 1107).
 """
 
 from __future__ import annotations
@@ -69,18 +69,30 @@ class Blocks:
         left, right = torch.cat([upper.left, lower.left]), torch.cat([upper.right, lower.right])
         return Blocks(y, Ports(left, right, upper.top, lower.bottom))
 
+    def open_right(self) -> Blocks:
+        """End the word lines of blocks that have no right neighbour, in the open."""
+        kept = _others(self.y.shape[-1], self.ports.right)
+        y = balanced(_eliminated(self.y, self.ports.right, kept, kept))
+        ports = self.ports.moved(_places(self.y.shape[-1], kept, 0))
+        return Blocks(y, Ports(ports.left, ports.right[:0], ports.top, ports.bottom))
+
     def transfer(self) -> Tensor:
         """Return what flows out at the bottom per volt on the left, ``(arrays, rows, columns)``.
 
-        For one block an array: right and top end in the open, the bottom is at ground.
+        For one block an array whose word lines have ended: the top is open, the bottom at ground.
         """
-        y, ports = self.y[:, 0, 0], self.ports
-        free = torch.cat([ports.right, ports.top])
-        driven, sensed = ports.left, ports.bottom
-        factor = torch.linalg.cholesky(_part(y, free, free))
-        inner = torch.cholesky_solve(_part(y, free, driven), factor)
-        direct = _part(y, sensed, driven)
-        return (_part(y, sensed, free) @ inner - direct).transpose(1, 2)
+        ports = self.ports
+        return -_eliminated(self.y[:, 0, 0], ports.top, ports.left, ports.bottom)
+
+
+def _eliminated(y: Tensor, inner: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the admittances between rows and columns when inner nodes are left to themselves."""
+    factor = torch.linalg.cholesky(_part(y, inner, inner))
+    outward = torch.linalg.solve_triangular(factor, _part(y, inner, rows), upper=False)
+    other = outward
+    if rows is not columns:
+        other = torch.linalg.solve_triangular(factor, _part(y, inner, columns), upper=False)
+    return _part(y, rows, columns) - outward.mT @ other
 
 
 def _part(y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -105,23 +117,24 @@ def _join(
     first, second = first.reshape(-1, size, size), second.reshape(-1, size, size)
     kept_first, kept_second = _others(size, out), _others(size, into)
     inner = _part(first, out, out) + _part(second, into, into)
-    outward = torch.cat([_part(first, out, kept_first), _part(second, into, kept_second)], 2)
     factor = torch.linalg.cholesky(inner)
+    outward = torch.cat([_part(first, out, kept_first), _part(second, into, kept_second)], 2)
     half = torch.linalg.solve_triangular(factor, outward, upper=False)
-    apart = torch.nn.functional.pad(
-        _part(first, kept_first, kept_first), [0, len(kept_second)] * 2
-    )
-    beside = _part(second, kept_second, kept_second)
-    beside = torch.nn.functional.pad(beside, [len(kept_first), 0] * 2)
-    y = torch.baddbmm(apart + beside, half.transpose(1, 2), half, alpha=-1.0)
+    near, far = half.split([len(kept_first), len(kept_second)], 2)
+    one = torch.baddbmm(_part(first, kept_first, kept_first), near.mT, near, alpha=-1.0)
+    two = torch.baddbmm(_part(second, kept_second, kept_second), far.mT, far, alpha=-1.0)
+    between = -(near.mT @ far)
+    y = torch.cat([torch.cat([one, between], 2), torch.cat([between.mT, two], 2)], 1)
     y = balanced(y).reshape(*shape, y.shape[-1], y.shape[-1])
     return y, _places(size, kept_first, 0), _places(size, kept_second, len(kept_first))
 
 
 def balanced(y: Tensor) -> Tensor:
-    """Return admittances with a diagonal that makes every row sum to zero."""
-    y = y - torch.diag_embed(torch.diagonal(y, dim1=-2, dim2=-1))
-    return y - torch.diag_embed(y.sum(-1))
+    """Give admittances, in place, a diagonal that makes every row sum to zero."""
+    diagonal = torch.diagonal(y, dim1=-2, dim2=-1)
+    diagonal.zero_()
+    diagonal.sub_(y.sum(-1))
+    return y
 
 
 def _others(size: int, ports: Tensor) -> Tensor:

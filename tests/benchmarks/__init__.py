@@ -10,6 +10,9 @@ BENCHMARKS: dict[str, str] = {
     "lloyd": "tests.benchmarks.bench_lloyd",
     "linear-512": "tests.benchmarks.linear_512",
     "executor-resnet20": "tests.benchmarks.executor_resnet20",
+    "executor-resnet20-read-noise": "tests.benchmarks.read_noise",
+    "bit-serial": "tests.benchmarks.bit_serial",
+    "ir-drop": "tests.benchmarks.ir_drop",
     "compile-resnet50": "tests.benchmarks.compile_resnet50",
     "compile-2gb": "tests.benchmarks.compile_2gb",
 }
