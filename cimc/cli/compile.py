@@ -24,8 +24,8 @@ _WORST = 5
 @click.option("-o", "--output", metavar="OUT.cim", help="Device program to write [MODEL.cim].")
 @click.option(
     "--quantizer",
-    type=click.Choice(["lloyd", "uniform"]),
-    help="How weight levels are chosen [lloyd].",
+    type=click.Choice(["lloyd", "n-multiplier", "uniform"]),
+    help="How weight levels are chosen [lloyd; for bit-sliced cells n-multiplier].",
 )
 @click.option(
     "--levels", type=click.IntRange(2, 256), metavar="V", help="Weight levels [the target's]."
