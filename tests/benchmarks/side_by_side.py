@@ -1,4 +1,4 @@
-"""Run a compiled program beside the plain torch network it came from."""
+"""Run a compiled program beside the plain torch network it came from, and beside its peers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from torch import nn
 import cimc
 from cimc.executor import Executor
 from cimc.targets import Target, load_target
-from tests.benchmarks.harness import Result, fastest
+from tests.benchmarks import peers
+from tests.benchmarks.harness import Result, fastest, rounded
 
 #: Threads of every measurement.
 THREADS = 2
@@ -31,7 +32,8 @@ def measure(
 ) -> Result:
     """Compile a network for ``rram`` and time one run of one chip against the plain network.
 
-    The plain network runs in the faster of torch's two memory layouts.
+    The plain network runs in the faster of torch's two memory layouts.  So does
+    aihwkit-lightning, where it is installed, with its nearest settings.
 
     Args:
         name: Of the measurement.
@@ -41,6 +43,9 @@ def measure(
         x: Inputs of one run; the calibration data too.
         times: Runs of each; the fastest counts.
         target: Another device than ``rram``.
+
+    Returns:
+        The ratio to the plain network; the peer's figures are in the ``config``.
     """
     with two_threads():
         compiled = cimc.compile(
@@ -58,8 +63,9 @@ def measure(
         with torch.inference_mode():
             runs = {k: lambda k=k: networks[k](layouts[k]) for k in layouts}  # type: ignore[misc]
             best = fastest({**runs, "executor": lambda: chip.run(inputs)}, times)
-    layout = min(layouts, key=best.__getitem__)
-    settings = compiled.target
+            settings = compiled.target
+            layout = min(layouts, key=best.__getitem__)
+            peer = _beside(plain, layouts, settings["array"]["rows"], times)
     return Result(
         name,
         best["executor"] / best[layout],
@@ -77,8 +83,29 @@ def measure(
             "executor_ms": best["executor"] * 1e3,
             "torch_ms": best[layout] * 1e3,
             "torch_layout": layout,
+            "peers": {"aihwkit-lightning": peer},
         },
     )
+
+
+def _beside(
+    plain: nn.Module, layouts: dict[str, torch.Tensor], tile: int, times: int
+) -> dict[str, Any] | str:
+    """Time aihwkit-lightning beside the plain network; return its figures."""
+    found = peers.lightning(plain, tile)
+    if found is None:
+        return "not installed (make bench PEERS=1)"
+    theirs, words = found
+    runs = {f"torch {k}": lambda k=k: plain(layouts[k]) for k in layouts}  # type: ignore[misc]
+    runs |= {k: lambda k=k: theirs(layouts[k]) for k in layouts}  # type: ignore[misc]
+    best = fastest(runs, max(3, times // 10))
+    mine = min(best[k] for k in layouts)
+    return {
+        "version": peers.version("aihwkit-lightning"),
+        "ms": rounded(mine * 1e3),
+        "x_torch": rounded(mine / min(best[f"torch {k}"] for k in layouts)),
+        "settings": words,
+    }
 
 
 def _in_layout(network: nn.Module, layout: str) -> nn.Module:
