@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+from cimc.executor.ageing import idle_us
 from cimc.executor.cells import StuckCells, conductances_us, targets_us
 from cimc.executor.column_sums import ideal_sums_us, with_totals
 from cimc.executor.compensation import (
@@ -154,6 +155,7 @@ class Crossbars:
                 physics.target,
                 lambda layer: self._cells(layer, physics),
                 wafer.wired.setdefault(variant, {}) if same else None,
+                lambda array: idle_us(physics, self._seed, array, wafer.device),
             )
         wired = self._wired[variant]
         return wired.planes(name), wired.effective(name)

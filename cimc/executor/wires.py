@@ -71,12 +71,15 @@ class WiredArrays:
         target: The device.
         cells: Returns the conductances of the planes of a layer [uS].
         kept: Solutions that all chips share; None: chips differ.
+        idle: Returns the conductances of an array that holds no weights, new,
+            ``(rows, columns)`` [uS]; None: all at G_min.
     """
 
     program: DeviceProgram
     target: Target
     cells: Callable[[str], Planes]
     kept: Solved | None = None
+    idle: Callable[[int], Tensor] | None = None
     _planes: dict[str, Planes] = field(default_factory=dict)
     _arrays: dict[int, Tensor] = field(default_factory=dict)
     _solved: Solved = field(default_factory=dict)
@@ -131,7 +134,10 @@ class WiredArrays:
         assert None not in shape, "arrays with wires end somewhere"
         on_it = [name for name, arrays in self._places.items() if array in arrays]
         device = self.planes(on_it[0])[0].device
-        out = torch.full(shape, self.target.cell.g_min_us, device=device)  # type: ignore[arg-type]
+        if self.idle is None:
+            out = torch.full(shape, self.target.cell.g_min_us, device=device)  # type: ignore[arg-type]
+        else:
+            out = self.idle(array)
         for name in on_it:
             layer, planes = self.program.layers[name], self.planes(name)
             for number in range(planes_of(layer)):
