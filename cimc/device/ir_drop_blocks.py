@@ -92,7 +92,8 @@ def _eliminated(y: Tensor, inner: Tensor, rows: Tensor, columns: Tensor) -> Tens
     other = outward
     if rows is not columns:
         other = torch.linalg.solve_triangular(factor, _part(y, inner, columns), upper=False)
-    return _part(y, rows, columns) - outward.mT @ other
+    between: Tensor = outward.mT @ other
+    return _part(y, rows, columns) - between
 
 
 def _part(y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
