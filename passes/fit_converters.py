@@ -171,7 +171,7 @@ def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
     pair = layer.encoding == "differential-pair" and adjacent
     return Periphery(
         lanes=lanes,
-        bit_lines_only=len(lanes) > 1,
+        bit_lines_only=len(lanes) > 1 or layer.encoding == "bit-sliced",
         row_tiles=row_tiles,
         gain=layer.cells.gain.float().expand(groups * columns),
         groups=converter_groups(

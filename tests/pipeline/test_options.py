@@ -20,6 +20,12 @@ from cimc.targets import load_target
         {"options": {"quantize": {"samples": 0}}},
         {"options": {"calibrate": {"vectors": True}}},
         {"options": {"canonicalize": {"fold_batch_norm": 1}}},
+        {"converters": "best"},
+        {"converters": 3},
+        {"converters": {"method": "mse"}},
+        {"converters": {"adc_method": 3}},
+        {"converters": {"percentile": "most"}},
+        {"converters": {"percentile": 0}},
     ],
 )
 def test_options_of_the_wrong_kind_are_refused(recipe):
