@@ -16,7 +16,8 @@ help:
 	@echo 'make demo              compile a digit classifier for an RRAM chip and verify it'
 	@echo 'make test [T=ARGS]     run the tests'
 	@echo 'make check             formatting, lint, types, import layers, docs and tests'
-	@echo 'make bench [ONLY=NAME] measure against the bars, one JSON line each'
+	@echo 'make bench [ONLY=NAME] measure against the bars, one JSON line each;'
+	@echo '                       PEERS=1 installs the simulators it compares with first'
 	@echo 'make docs              build the documentation into docs/_build/html'
 
 # A changed pyproject.toml or constraints.txt brings the environment up to date.
@@ -53,6 +54,7 @@ check: $(VENV)/ready
 	$(MAKE) --no-print-directory test
 
 bench: $(VENV)/ready
+	$(if $(PEERS),@$(BIN)/python -m tests.benchmarks.peers)
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY))
 
 docs: $(VENV)/ready
