@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from cimc.device.thermal import activated_factor, metallic_factor
 from cimc.targets.problems import Path
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ Found = Iterator[tuple[Path, str, object]]
 
 #: Conductances at which a polynomial is looked at, in parts of the range [-].
 _STEPS: Final = 256
+#: Most numbers of the factor of a smooth field along one axis [-].
+_MOST_NODES: Final = 1 << 26
+#: Most that a temperature changes an end state by; beyond, no cell is what was programmed [-].
+_MOST_CHANGE: Final = 1000.0
+_FIELDS: Final = {"tc_lrs_per_k": "tc_lrs_per_k", "ea_hrs": "ea_hrs_ev"}
 
 
 def one_sigma(target: Target) -> Found:
@@ -80,17 +86,47 @@ def rates_add_up(target: Target) -> Found:
 
 
 def lines_end_somewhere(target: Target) -> Found:
-    """With wires or lines, arrays have a number of rows and columns."""
+    """With wires, lines or variation over arrays, arrays have a number of rows and columns."""
     if None not in (target.array.rows, target.array.columns) or target.encoding == "signed":
         return
     wires = target.wires
-    given = {
-        "wires": wires.word_line_ohm + wires.bit_line_ohm + wires.driver_ohm + wires.sense_ohm > 0,
-        "lines": target.lines is not None,
+    smooth = target.noise.correlated
+    given: dict[Path, bool] = {
+        ("wires",): wires.word_line_ohm + wires.bit_line_ohm + wires.driver_ohm + wires.sense_ohm
+        > 0,
+        ("lines",): target.lines is not None,
+        ("noise", "correlated"): smooth is not None and smooth.sigma_relative > 0,
     }
-    for name, on in given.items():
+    for path, on in given.items():
         if on:
-            yield (name,), "needs arrays with a number of rows and columns", "unlimited arrays"
+            yield path, "needs arrays with a number of rows and columns", "unlimited arrays"
+
+
+def fields_are_not_too_fine(target: Target) -> Found:
+    """noise.correlated.length is not too short for arrays of thousands of lines."""
+    smooth, array = target.noise.correlated, target.array
+    if smooth is None or smooth.sigma_relative == 0.0:
+        return
+    lines = max(array.rows or 0, array.columns or 0)
+    if lines * min(lines, 2.0 * lines / smooth.length) > _MOST_NODES:
+        path = ("noise", "correlated", "length")
+        message = f"should be at least {2.0 * lines * lines / _MOST_NODES:.3g} on {lines} lines"
+        yield path, message, smooth.length
+
+
+def temperatures_are_within_the_model(target: Target) -> Found:
+    """noise.thermal changes neither end state by more than a factor of 1000."""
+    t = target.noise.thermal
+    if t is None:
+        return
+    factors = {
+        "tc_lrs_per_k": metallic_factor(t.temperature_k, t.reference_k, t.tc_lrs_per_k),
+        "ea_hrs": activated_factor(t.temperature_k, t.reference_k, t.ea_hrs_ev),
+    }
+    for key, factor in factors.items():
+        if not 1.0 / _MOST_CHANGE <= factor <= _MOST_CHANGE:
+            message = f"changes conductance by a factor of {factor:.3g} at {t.temperature_k:g} K"
+            yield ("noise", "thermal", key), message, getattr(t, _FIELDS[key])
 
 
 RULES: Final = (
@@ -100,4 +136,6 @@ RULES: Final = (
     relaxation_ends_in_the_range,
     rates_add_up,
     lines_end_somewhere,
+    fields_are_not_too_fine,
+    temperatures_are_within_the_model,
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from cimc.device.constants import BOLTZMANN_EV_PER_K
+
+if TYPE_CHECKING:  # target descriptions use the factors and are read without torch
+    from torch import Tensor
 
 
 def metallic_factor(temperature_k: float, reference_k: float, tc_per_k: float) -> float:

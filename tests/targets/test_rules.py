@@ -158,6 +158,37 @@ CASES = [
         {"array.columns": None, "lines": {"open_bit_line": 0.1}},
         "lines: needs arrays with a number of rows and columns",
     ),
+    (
+        "differential-pair",
+        {"array.columns": None, "noise.correlated": {"sigma_relative": 0.1}},
+        "noise.correlated: needs arrays with a number of rows and columns",
+    ),
+    (
+        "differential-pair",
+        {"array.columns": None, "noise.correlated": {"wafer_sigma_relative": 0.1}},
+        None,
+    ),
+    (
+        "differential-pair",
+        {"array.rows": 100_000, "noise.correlated": {"sigma_relative": 0.1}},
+        "noise.correlated.length: should be at least 298 on 100000 lines",
+    ),
+    (
+        "differential-pair",
+        {"array.rows": 8192, "noise.correlated": {"sigma_relative": 0.1, "length": 1.0}},
+        None,
+    ),
+    (
+        "differential-pair",
+        {"noise.thermal": {"temperature": "600 K", "ea_hrs": "0.5 eV"}},
+        "noise.thermal.ea_hrs: changes conductance by a factor of 1.58e+04 at 600 K",
+    ),
+    (
+        "differential-pair",
+        {"noise.thermal": {"temperature": "600 K", "tc_lrs_per_k": -0.01}},
+        "noise.thermal.tc_lrs_per_k: changes conductance by a factor of 0 at 600 K",
+    ),
+    ("differential-pair", {"noise.thermal": {"temperature": "400 K", "ea_hrs": "0.5 eV"}}, None),
     ("differential-pair", {"array.rows": None, "array.columns": None}, None),
     ("differential-pair", {"sources": {"adc.bit": "x"}}, "sources.adc.bit: names no setting"),
     ("differential-pair", {"sources": {"noise.read.one_over_f.t_read": "x"}}, None),
