@@ -18,7 +18,8 @@ from cimc.executor import values
 from cimc.executor.bind import Reads, bind
 from cimc.executor.crossbars import Crossbars, Wafer, wafer_of
 from cimc.executor.guard import guarded
-from cimc.executor.measured import Measured
+from cimc.executor.measured import Measured, cells_of
+from cimc.executor.packing import packed
 from cimc.executor.physics import physics_of
 from cimc.executor.steps import Environment, Step, check, steps_of
 from cimc.executor.workspace import Workspace
@@ -98,8 +99,12 @@ class Executor:
             self._constants = {f"@{n}": v.to(where) for n, v in program.constants.items()}
         self.program, self.mode, self._batch = program, mode, batch
         self._converted = _converted_inputs(program) if physics.converters else frozenset()
-        read_back = measured if mode == "chip" else None
-        self._program_chip(wafer_of(program, physics, where, read_back), seed)
+        self._packed = packed(program, physics)
+        read_back = None
+        if mode == "chip" and measured is not None:
+            read_back = self._packed.measured(cells_of(program, measured, where), physics)
+        wafer = wafer_of(self._packed.program, physics, where, read_back)
+        self._program_chip(wafer, seed)
 
     def _program_chip(self, wafer: Wafer, seed: int) -> None:
         self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
@@ -107,11 +112,13 @@ class Executor:
         normals = Normals(seed, "read", device=wafer.device) if physics.fluctuates else None
         with torch.inference_mode():
             crossbars = Crossbars(wafer, seed)
-            reads = bind(self.program, crossbars, physics, seed, normals, self._workspace)
+            reads = bind(wafer.program, crossbars, physics, seed, normals, self._workspace)
         self._given = _given(self._constants, self.program, reads)
         self._kept = {values.memory_of(value) for value in self._given.values()}
         self._steps: tuple[Step, ...] = steps_of(
-            self.program, reads.operations, converters=physics.on("dac")
+            wafer.program,
+            self._packed.operations(reads.operations),
+            converters=physics.on("dac"),
         )
 
     def chip(self, seed: int) -> Executor:
