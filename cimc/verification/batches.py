@@ -15,9 +15,10 @@ from cimc.verification.data import Data
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
-#: Input elements and samples of one run; bounds the memory of activations.
+#: Input elements and samples of one run: bounds the memory of activations, and keeps them near
+#: the processor (a fifth faster than 512 samples).
 _ELEMENTS = 4_000_000
-_SAMPLES = 512
+_SAMPLES = 128
 
 
 def batch_size(data: Data) -> int:
