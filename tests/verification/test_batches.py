@@ -68,7 +68,7 @@ def test_subset_keeps_labels_in_step() -> None:
     assert subset(data, 9) is data
 
 
-@pytest.mark.parametrize(("shape", "size"), [((1000, 28 * 28), 512), ((4, 3, 1024, 1024), 1)])
+@pytest.mark.parametrize(("shape", "size"), [((1000, 28 * 28), 128), ((4, 3, 1024, 1024), 1)])
 def test_batch_size_is_bounded_by_memory(shape: tuple[int, ...], size: int) -> None:
     signal = Signal("x", "float32", ("n", *shape[1:]))
     data = check_data(
