@@ -35,8 +35,9 @@ ResNet-20 with 16 channels (270,000 weights, {arrays} arrays of 256 x 256) on im
 `all but wires` has every non-ideality there is except IR drop (tests/end_to_end/everything.py):
 {effects}. With wires each chip's arrays are solved exactly; a target with wires has no I-V
 curve. Time is the wall time of the whole command, reading the program and the per-layer table
-included; memory is its largest resident set; other work was running beside it, so the time of the processors says more. One pass of the float network in onnxruntime over
-the same images took {float_s:.1f} s, on one thread, just before."""
+included; memory is its largest resident set; other work was running beside it, so the time of
+the processors says more. One pass of the float network in onnxruntime over the same images took
+{float_s:.1f} s, on one thread, just before."""
 
 
 @dataclass(frozen=True)
