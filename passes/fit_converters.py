@@ -68,7 +68,7 @@ class FitConverters(Pass):
     input_method: str = "search"
     adc_method: str = "search"
     percentile: float = 99.99
-    samples: int = 128
+    samples: int = 256
     vectors: int = 1024
 
     def __post_init__(self) -> None:

@@ -49,7 +49,8 @@ class Dac:
         signed: Whether negative inputs exist.
         policy: ``static``: ``x_max`` is fixed; ``dynamic``: ``x_max`` is the largest magnitude
             of each sample (first axis), found digitally at run time.
-        x_max: Full scale in units of the input; None when dynamic or without converter.
+        x_max: Full scale in units of the input; None when dynamic. Without converter it is what
+            ADC ranges are for, and clips nothing.
     """
 
     bits: int | None = None
@@ -163,7 +164,8 @@ class Cells:
     Attributes:
         planes: Per device plane either state indices, uint8 ``(groups, rows, columns)``, into
             ``states_us``, or float32 conductances [uS] when ``states_us`` is None.
-        states_us: Conductance of each state, float32 ``(s,)`` [uS].
+        states_us: Conductance of each state, float32 ``(s,)``, or ``(groups * columns, s)`` where
+            every column has its own (not with offset columns) [uS].
         gain: Weight units per uS, float32 ``(1,)`` or ``(groups * columns,)``.
         multipliers: Digital factor of the current of each slice, float32 ``(slices,)`` or
             ``(slices, groups * columns)``, the largest is 1 [-]; None: no slices, or their

@@ -51,7 +51,7 @@ class Scored:
         self.float_score = task.score(keep)
 
     def of(self, network: Network, context: PassContext) -> tuple[float, float]:
-        """Return the noise-free task metric [%] and signal-to-noise of all outputs [dB]."""
+        """Return the noise-free task metric [%] and signal-to-noise of the first output [dB]."""
         executor = Executor(emit(network, context.target, {}), mode="noise-free")
         expected = iter(self._expected)
         signal = noise = 0.0
@@ -59,10 +59,10 @@ class Scored:
         def run(inputs: Mapping[str, Array]) -> dict[str, Array]:
             nonlocal signal, noise
             got = dict(executor.run(inputs).outputs)
-            for name, wanted in next(expected).items():
-                exact = wanted.astype(np.float64)
-                signal += float(np.square(exact).sum())
-                noise += float(np.square(got[name] - exact).sum())
+            name, wanted = next(iter(next(expected).items()))
+            exact = wanted.astype(np.float64)
+            signal += float(np.square(exact).sum())
+            noise += float(np.square(got[name] - exact).sum())
             return got
 
         score = self._task.score(run)
@@ -142,8 +142,8 @@ def main() -> int:
         header += ("layers, mean [dB]", "worst [dB]", "inputs clipped [%]", "conversions [%]")
         note = (
             "`rram` with 16 Lloyd levels a column, DAC and ADC of so many bits. SNR is that of "
-            "the network's outputs against the float network, on all that is scored, error of "
-            "the weights included; that of layers is of the converters alone, on sampled "
+            "the network's first output against the float network, on all that is scored, error "
+            "of the weights included; that of layers is of the converters alone, on sampled "
             "calibration inputs; clipping is the mean over layers. `search` is the default: the "
             "best mean of layers everywhere, and the best or near the best metric; the "
             "percentile that suits one network ruins another. What is not in the table: "

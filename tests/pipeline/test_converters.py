@@ -63,6 +63,21 @@ def test_the_executor_finds_the_error_that_was_fitted(encoding, drive, negative)
     assert said.snr_db > 10
 
 
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_ranges_without_a_dac_are_for_the_inputs_as_they_are_applied(encoding):
+    target = load_target("rram").changed({**ENCODINGS[encoding], "read.dac_bits": None})
+    data = {"x": inputs()["x"] * np.geomspace(0.01, 1, 128, dtype=np.float32)[:, None]}
+    result = compile_model(one_layer(), target=target, data=data)
+    (said,) = result.report.converters
+    assert (said.input_method, said.inputs_clipped) == (None, None)
+    exact, got = (
+        Executor(result.program, mode=mode).run(data).outputs["y"].astype(np.float64)
+        for mode in ("ideal", "noise-free")
+    )
+    measured = 10 * np.log10(np.square(exact).sum() / np.square(got - exact).sum())
+    assert said.snr_db == pytest.approx(measured, abs=0.1)
+
+
 def test_ranges_and_clipping_are_in_the_program_and_the_report(tmp_path):
     result = compile_model(
         one_layer(), target="rram", levels=8, data=inputs(), output=tmp_path / "o.cim",

@@ -69,7 +69,7 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
         task: Sampled inputs and what is wanted of them; None: no data, or none that reached it.
         method: How.
     """
-    dac = _first_dac(use, periphery.drive.bits, method)
+    dac = _first_dac(use, periphery, method)
     if task is not None and not len(task.x):
         task = None
     if periphery.adc_bits is None:
@@ -77,12 +77,12 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
     reading = periphery.reading(signed=dac.signed)
     if task is None or use.statistics is None or use.statistics.limit == 0.0:
         return _from_weights(use, dac, reading, periphery)
-    x_max = dac.x_max or max(float(task.x.abs().max()), 1e-30)
-    ranges = _from_data(reading, periphery, task, x_max, method, has_dac=dac.bits is not None)
-    if dac.bits is not None:
-        dac = replace(dac, x_max=ranges.x_max)
+    assert dac.x_max is not None
+    has_dac = dac.bits is not None
+    ranges = _from_data(reading, periphery, task, dac.x_max, method, has_dac=has_dac)
+    dac = replace(dac, x_max=ranges.x_max)
     fitted = Fitted(
-        input_method=method.dac if dac.bits is not None else None,
+        input_method=method.dac if has_dac else None,
         adc_method="full-scale" if periphery.policy == "full-scale" else method.adc,
         inputs_clipped=_inputs_clipped(dac, reading.drive, task),
         conversions_clipped=clipping.conversions_clipped(reading, task.x, ranges),
@@ -91,14 +91,20 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
     return replace(use, dac=dac, adc=_adc(reading, periphery, ranges.i_max_us), fitted=fitted)
 
 
-def _first_dac(use: Use, bits: int | None, method: Method) -> Dac:
-    """Return the DAC's settings from its inputs alone."""
-    seen = use.statistics
-    if bits is None:
+def _first_dac(use: Use, periphery: Periphery, method: Method) -> Dac:
+    """Return the DAC's settings from its inputs alone.
+
+    Inputs without a DAC have a full scale all the same where an ADC follows: its ranges are for
+    that, and nothing is clipped to it.
+    """
+    seen, bits = use.statistics, periphery.drive.bits
+    if bits is None and periphery.adc_bits is None:
         return Dac()
     if seen is None or seen.limit == 0.0:
         return Dac(bits, True, "dynamic", None)
     signed = seen.x_min < 0
+    if bits is None:
+        return Dac(None, signed, "static", max(abs(seen.x_min), abs(seen.x_max)))
     full = dac_range(seen, bits, signed=signed, method=method.dac, percentile=method.percentile)
     return Dac(bits, signed, "static", full)
 
@@ -155,6 +161,6 @@ def _dac_only(dac: Dac, drive: Drive, task: Task | None, method: Method) -> Fitt
 
 
 def _inputs_clipped(dac: Dac, drive: Drive, task: Task | None) -> float | None:
-    if task is None or dac.x_max is None:
+    if task is None or dac.bits is None or dac.x_max is None:
         return None
     return clipping.inputs_clipped(task.x, drive, dac.x_max)

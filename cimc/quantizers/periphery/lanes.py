@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cimc.device.states import look_up
 from cimc.ir.layer import CrossbarLayer
 from cimc.quantizers.periphery.currents import Lane
 
@@ -20,7 +21,7 @@ def lanes_of(layer: CrossbarLayer, *, subtracted_after: bool) -> tuple[Lane, ...
     cells = layer.cells
     assert cells is not None
     states = cells.states_us
-    planes = [p if states is None else states[p.to(torch.int64)] for p in cells.planes]
+    planes = [p if states is None else look_up(states, p) for p in cells.planes]
     if layer.encoding == "differential-pair":
         if subtracted_after:
             return Lane(planes[0]), Lane(planes[1], -1.0)
