@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,55 @@ def test_pieces_do_not_matter(op: str, limit: str, monkeypatch: pytest.MonkeyPat
     for size in (1, 100, 1000):
         monkeypatch.setattr(f"cimc.executor.read.{limit}", size)
         assert_same(Executor(program, "noise-free").run({"x": x}).outputs["y"], whole)
+
+
+CURVES = {
+    "sinh": {"sinh": "0.1 V"},
+    "polynomial": {"polynomial": [1.0, 0.4, 0.2]},
+}
+
+
+def curve_of(kind: str, device: Target) -> Any:
+    ratio = device.read.v_read_v / 0.1
+    if kind == "sinh":
+        return lambda u: math.sinh(u * ratio) / math.sinh(ratio)
+    return lambda u: (u + 0.4 * u * abs(u) + 0.2 * u * abs(u) ** 2) / 1.6
+
+
+@pytest.mark.parametrize("converted", [True, False])
+@pytest.mark.parametrize("signed", SIGNED_INPUTS)
+@pytest.mark.parametrize("kind", sorted(CURVES))
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_curves(weights: str, kind: str, signed: str, converted: bool) -> None:
+    """Every cell through its own I-V curve; sums are not exact, so no converter follows."""
+    device = device_of(weights, signed=signed, **{"cell.nonlinearity": CURVES[kind]})
+    program = program_of(
+        "matmul", quarters((11, 6), 1), Geometry("matrix", 1, 11, 6), weights, device, SIGNED,
+        ["n", 11], rows=5, columns=4,
+    )  # fmt: skip
+    x = np.random.default_rng(3).normal(0, 1.2, (7, 11)).astype(np.float32)
+    codes, unit = codes_of(x, SIGNED)
+    effects = {"nonlinearity", "dac"} if converted else {"nonlinearity"}
+    given = x if converted else (codes * unit).astype(np.float32)
+    y = Executor(program, "chip", effects=frozenset(effects)).run({"x": given}).outputs["y"]
+    curve, planes = curve_of(kind, device), planes_of(program)
+    read = [oracle.multiply(c, program.layers["w"], planes, device, curve=curve) for c in codes]
+    expected = np.stack(read) * unit
+    # A correction of slices or shifts is a difference of sums a few times larger.
+    np.testing.assert_allclose(y, expected, rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+def test_curves_of_convolutions_and_full_scale() -> None:
+    """A full-scale input is right by definition; half of it gives less."""
+    device = device_of("differential-pair", **{"cell.nonlinearity": CURVES["sinh"]})
+    program = program_of(
+        "conv", quarters((3, 2, 3, 2), 2), Geometry("conv", 1, 12, 3, (3, 2)),
+        "differential-pair", device, SIGNED, ["n", 2, 4, 4], attributes={"pads": [1, 1, 1, 1]},
+    )  # fmt: skip
+    x = np.full((1, 2, 4, 4), 2.0, np.float32)
+    ideal = Executor(program, "ideal").run({"x": x}).outputs["y"]
+    y = Executor(program, "chip").run({"x": x}).outputs["y"]
+    np.testing.assert_allclose(y, ideal, rtol=1e-5, atol=1e-6)
+    half = Executor(program, "chip").run({"x": x * 0.4}).outputs["y"]
+    share = curve_of("sinh", device)(0.4)
+    np.testing.assert_allclose(half, ideal * share, rtol=1e-5, atol=1e-5)
