@@ -10,14 +10,14 @@ import pytest
 import cimc
 from cimc.executor import Executor
 from cimc.targets.compatibility import FIXED, FLUCTUATIONS, SWITCHES, switched_on
-from tests.end_to_end.nonidealities import STE_ROWS, Bench, device, effect_rows, on
+from tests.end_to_end.nonidealities import STE_ROWS, Bench, alone, device, effect_rows, on
 from tests.zoo.resnet8 import PATH
 from tests.zoo.task import Array
 
 IMAGES, CHIPS = 24, 2
 
-#: Non-idealities of a converter, seen only where it converts.
-OF_CONVERTERS = {"adc-offset", "adc-gain", "adc-noise"}
+#: So few lines of a small network break that most chips have none; in these tests more do.
+BROKEN = {"lines.open_bit_line": 0.01}
 
 #: A setting of each random one, and a stronger value: errors grow with it.
 STRONGER: dict[str, dict[str, object]] = {
@@ -30,12 +30,12 @@ STRONGER: dict[str, dict[str, object]] = {
     "read": {"noise.read.sigma_relative": 0.06},
     "one-over-f": {"noise.read.one_over_f.amplitude": 0.012},
     "telegraph": {"noise.read.telegraph.amplitude": 0.3},
-    "temperature": {"noise.thermal.temperature": "370 K"},
+    "temperature": {"noise.thermal.temperature": "360 K"},
     "johnson": {"noise.thermal.bandwidth": "10 GHz"},
     "drift": {"noise.drift.nu_sigma": 0.02},
     "relaxation": {"noise.relaxation.sigma_relative": 0.05},
     "stuck": {"stuck.at_g_max": 0.02},
-    "lines": {"lines.open_bit_line": 0.05},
+    "lines": {"lines.open_bit_line": 0.1},
     "ir-drop": {"wires.bit_line": "4 ohm"},
 }
 
@@ -50,7 +50,7 @@ def pictures() -> Array:
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     images = {"image": pictures()}
-    program = cimc.compile(PATH, target=device())
+    program = cimc.compile(PATH, target=device().changed(BROKEN))
     return Bench(program, images, np.zeros(IMAGES, np.int64), CHIPS)
 
 
@@ -68,10 +68,6 @@ def chosen(name: str, bench: Bench, wired: Bench) -> Bench:
     return wired if name == "ir-drop" else bench
 
 
-def with_converter(name: str) -> frozenset[str]:
-    return frozenset({name, "adc"} if name in OF_CONVERTERS else {name})
-
-
 def error(bench: Bench, effects: frozenset[str], ideal: Array) -> float:
     return bench.scores(effects, ideal)[1]
 
@@ -84,7 +80,7 @@ def test_the_chip_has_every_non_ideality():
 @pytest.mark.parametrize("name", SWITCHES)
 def test_every_switch_changes_something_and_not_everything(name, bench, wired, ideal):
     own = chosen(name, bench, wired)
-    effects = with_converter(name)
+    effects = alone(name)
     outs = [own.logits("chip", seed, effects) for seed in range(CHIPS)]
     without = own.logits("chip", 0, effects - {name})
     assert not np.array_equal(outs[0], without)
@@ -96,13 +92,13 @@ def test_every_switch_changes_something_and_not_everything(name, bench, wired, i
 
 @pytest.mark.parametrize("name", sorted(set(SWITCHES) - FIXED))
 def test_a_chip_is_the_same_whenever_it_is_made(name, bench, wired):
-    own, effects = chosen(name, bench, wired), with_converter(name)
+    own, effects = chosen(name, bench, wired), alone(name)
     assert np.array_equal(own.logits("chip", 1, effects), own.logits("chip", 1, effects))
 
 
 @pytest.mark.parametrize("name", sorted(FLUCTUATIONS - {"telegraph"}))
 def test_runs_of_one_chip_differ_where_it_fluctuates(name, bench):
-    executor = Executor(bench.program, mode="chip", effects=with_converter(name), batch=250)
+    executor = Executor(bench.program, mode="chip", effects=alone(name), batch=250)
     first, second = (executor.run(bench.images).outputs for _ in range(2))
     assert not np.array_equal(*(next(iter(run.values())) for run in (first, second)))
 
@@ -116,11 +112,10 @@ def test_only_an_effect_that_the_target_lacks_is_ideal(name, bench, ideal):
 
 
 def test_everything_is_worse_than_each_alone_and_without_is_everything_but_one(bench, ideal):
-    everything = switched_on(device())
+    everything = switched_on(device()) - {"lines"}  # those drown the rest here, see BROKEN
     worst = error(bench, everything, ideal)
-    alone = {n: error(bench, with_converter(n), ideal) for n in everything}
-    assert worst > max(alone.values())
-    assert error(bench, everything - {"stuck", "lines", "temperature"}, ideal) < worst
+    assert worst > max(error(bench, alone(name), ideal) for name in everything)
+    assert error(bench, everything - {"stuck", "relaxation", "temperature"}, ideal) < worst
     assert error(bench, everything - everything, ideal) == 0.0
 
 
@@ -132,7 +127,7 @@ def test_errors_grow_with_the_strength(name, bench, wired, ideal):
         program = cimc.compile(PATH, target=target)
     else:
         program = on(own.program, target)
-    effects = with_converter(name)
+    effects = alone(name)
     assert error(replace(own, program=program), effects, ideal) > 1.2 * error(own, effects, ideal)
 
 
