@@ -218,3 +218,28 @@ def test_curves_of_convolutions_and_full_scale() -> None:
     half = Executor(program, "chip").run({"x": x * 0.4}).outputs["y"]
     share = curve_of("sinh", device)(0.4)
     np.testing.assert_allclose(half, ideal * share, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("drive", ["parallel", "bit-serial"])
+def test_batches_move_currents_on_code_boundaries_only(drive: str) -> None:
+    """Conductances of all float32 values: at most one code, seldom (1 of 10^5 as documented).
+
+    6,400 outputs of 2 row tiles (times 7 phases): more than 5 of them would be 50 times the rate.
+    """
+    device = device_of("differential-pair", drive, **{"noise.programming": {"sigma": "1 uS"}})
+    weight = quarters((64, 8, 3, 3), 5)
+    program = program_of(
+        "conv", weight, Geometry("conv", 1, 72, 64, (3, 3)), "differential-pair", device,
+        Dac(8, True, "static", 3.0), ["n", 8, 7, 7], adc_bits=8, i_max_us=120.0, rows=45,
+    )  # fmt: skip
+    x = np.random.default_rng(1).normal(0, 1, (4, 8, 7, 7)).astype(np.float32)
+    effects = frozenset({"dac", "adc", "programming"})
+    whole, ones = (
+        Executor(program, "chip", 2, batch=batch, effects=effects).run({"x": x}).outputs["y"]
+        for batch in (None, 1)
+    )
+    layer = program.layers["w"]
+    step = 120.0 / 127 * 3.0 / 127 * float(layer.cells.gain)
+    moved = np.abs(whole - ones) > 1e-5 * np.abs(whole).max()
+    assert moved.sum() <= 5
+    assert np.abs(whole - ones).max() <= 1.001 * step * (127 if drive == "parallel" else 2**6)
