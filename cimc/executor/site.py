@@ -9,11 +9,8 @@ import torch
 
 from cimc.device import seeding
 from cimc.executor.physics import Physics
-from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import ProgramLayer
-from cimc.program.positions import Block, blocks, planes_of
-
-_FIELD = {name: index for index, name in enumerate(TILE_FIELDS)}
+from cimc.program.positions import Block, blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +41,10 @@ class Site:
         """Yield the rectangles of cells, with their places on arrays."""
         return blocks(self.layer, self.plane)
 
-    def array_size(self, array: int) -> tuple[int, int]:
-        """Return word lines and bit lines of an array; of an unlimited one, as many as matter."""
-        rows, columns = self.physics.target.array.rows, self.physics.target.array.columns
-        if rows is not None and columns is not None:
-            return rows, columns
-        tiles = self.layer.tiles[self.layer.tiles[:, _FIELD["array"]] == array]
-        height = tiles[:, _FIELD["array_row"]] + tiles[:, _FIELD["rows"]]
-        width = planes_of(self.layer) * tiles[:, _FIELD["columns"]] + 1
-        used = tiles[:, _FIELD["array_column"]] + width
-        return rows or int(height.max()), columns or int(used.max())
+    @property
+    def array_size(self) -> tuple[int, int]:
+        """Word lines and bit lines of an array; targets whose arrays end nowhere are refused."""
+        array = self.physics.target.array
+        assert array.rows is not None
+        assert array.columns is not None
+        return array.rows, array.columns
