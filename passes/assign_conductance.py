@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -22,6 +22,9 @@ from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.quantizers.feedback import decoded
 from cimc.targets import Target
+
+#: Most states of a table: an index is a byte.
+_STATES: Final = 256
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ def _limits(codebook: Codebook | None, matrix: Tensor) -> Tensor | None:
 def _pair(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     g_min, g_max = target.cell.g_min_us, target.cell.g_max_us
     codebook = layer.codebook
+    if codebook is not None and codebook.levels.ndim == 2 and codebook.levels.shape[1] < _STATES:
+        return _pair_of_columns(codebook, g_min, g_max)
     if codebook is None or codebook.levels.ndim == 2:
         plus, minus, gain = differential_pair(matrix, g_min, g_max, _limits(codebook, matrix))
         return Cells((plus.contiguous(), minus.contiguous()), None, gain)
@@ -89,6 +94,22 @@ def _pair(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
     table = index.to(torch.uint8)
     codes = codebook.codes.to(torch.int64)
     return Cells((table[0][codes], table[1][codes]), states, gain)
+
+
+def _pair_of_columns(codebook: Codebook, g_min_us: float, g_max_us: float) -> Cells:
+    """Return pairs whose columns have tables of their own: G_min, then one state a level."""
+    levels = codebook.levels
+    limit = levels.abs().amax(1, keepdim=True)
+    plus, minus, gain = differential_pair(levels, g_min_us, g_max_us, limit)
+    low = torch.full_like(plus[:, :1], g_min_us)
+    states = torch.cat([low, torch.maximum(plus, minus)], 1)
+    groups, _, columns = codebook.codes.shape
+    numbers = torch.arange(1, states.shape[1])
+    planes = []
+    for side in (plus, minus):
+        table = torch.where(side > low, numbers, 0).reshape(groups, columns, -1)
+        planes.append(decoded(codebook.codes, table.to(torch.uint8)).contiguous())
+    return Cells(tuple(planes), states, gain)
 
 
 def _offset(layer: CrossbarLayer, matrix: Tensor, target: Target) -> Cells:
@@ -143,8 +164,6 @@ def _sliced(layer: CrossbarLayer, target: Target) -> Cells:
             torch.where(b > 0, i, table[0]) for b, i in zip(bits, table[1:], strict=True)
         )
         return Cells(planes, states, gain, None, correction)
-    groups, _, columns = codebook.codes.shape
-    low = torch.tensor(g_min)
-    tables = on.T.reshape(-1, groups, 1, columns)
-    planes = tuple(torch.where(b > 0, t, low) for b, t in zip(bits, tables, strict=True))
-    return Cells(planes, None, gain, None, correction)
+    states = torch.cat([torch.full_like(on[:, :1], g_min), on], 1)
+    planes = tuple(b * (k + 1) for k, b in enumerate(bits))
+    return Cells(planes, states, gain, None, correction)

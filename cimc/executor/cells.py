@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cimc.device.states import look_up
 from cimc.executor import ageing, writing
 from cimc.executor.physics import Physics
 from cimc.executor.site import Site
@@ -51,12 +52,7 @@ def targets_us(cells: Cells, device: torch.device) -> tuple[Tensor, ...]:
     if cells.states_us is None:
         return tuple(plane.to(device) for plane in cells.planes)
     states = cells.states_us.to(device)
-    return tuple(_look_up(states, plane.to(device)) for plane in cells.planes)
-
-
-def _look_up(states: Tensor, plane: Tensor) -> Tensor:
-    index = plane.reshape(-1).to(torch.int32)
-    return states.index_select(0, index).reshape(plane.shape)
+    return tuple(look_up(states, plane.to(device)) for plane in cells.planes)
 
 
 def conductances_us(

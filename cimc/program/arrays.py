@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
+from cimc.device.states import look_up
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import DeviceProgram, ProgramLayer
@@ -171,13 +171,13 @@ def _fill(out: Matrix, layer: ProgramLayer, tile: Placement) -> None:
     planes = layer.cells.planes
     if layer.encoding == "offset-column":
         offset = column_tile(layer, tile.column)
-        out[:, : tile.columns] = _values(layer, planes[0][tile.group, rows, columns])
-        out[:, tile.columns] = _values(layer, planes[1][tile.group, rows, offset])
+        out[:, : tile.columns] = _values(layer, planes[0][tile.group, rows, columns], tile)
+        out[:, tile.columns] = _values(layer, planes[1][tile.group, rows, offset], tile)
         return
     if layout(layer).arrays > 1:
         planes = planes[tile.twin : tile.twin + 1]
     for number, plane in enumerate(planes):
-        out[:, number :: len(planes)] = _values(layer, plane[tile.group, rows, columns])
+        out[:, number :: len(planes)] = _values(layer, plane[tile.group, rows, columns], tile)
 
 
 def column_tile(layer: ProgramLayer, column: int) -> int:
@@ -186,7 +186,12 @@ def column_tile(layer: ProgramLayer, column: int) -> int:
     return int(np.searchsorted(starts, column))
 
 
-def _values(layer: ProgramLayer, cells: Tensor) -> Matrix:
+def _values(layer: ProgramLayer, cells: Tensor, tile: Placement) -> Matrix:
+    """Return the conductances of cells, ``(rows,)`` or ``(rows, columns)`` of a tile."""
     states = layer.cells.states_us
-    values = cells if states is None else states[cells.to(torch.int64)]
-    return values.numpy()
+    if states is None:
+        return cells.numpy()
+    if states.ndim == 2:
+        first = tile.group * layer.geometry.columns + tile.column
+        return look_up(states[first : first + tile.columns], cells[None])[0].numpy()
+    return look_up(states, cells).numpy()

@@ -125,15 +125,24 @@ def _check_slices(layer: ProgramLayer, target: Target, where: str) -> None:
 def _check_cells(layer: ProgramLayer, target: Target, ranges: Ranges, where: str) -> None:
     """Every cell has a state of the table, or a conductance, within the limits of the device."""
     states = layer.cells.states_us
+    groups, _, columns = layer.geometry.shape
+    if (
+        states is not None
+        and states.dim() == 2
+        and (layer.encoding == "offset-column" or len(states) != groups * columns)
+    ):
+        raise ProgramError(
+            "CIMC-P19", f"states {list(states.shape)} of {groups * columns} columns", where=where
+        )
     for k, plane in enumerate(layer.cells.planes):
         if states is None:
             known = ranges.get(files.plane(layer.name, k))
             low, high = known or float_range(plane)
             _check_conductances(low, high, layer, target, f"{where}, plane {k}")
-        elif int(plane.max()) >= len(states):
+        elif int(plane.max()) >= states.shape[-1]:
             raise ProgramError(
                 "CIMC-P19",
-                f"state {int(plane.max())} of plane {k}, there are {len(states)}",
+                f"state {int(plane.max())} of plane {k}, there are {states.shape[-1]}",
                 where=where,
             )
     if states is not None:

@@ -172,7 +172,12 @@ def _cells(record: manifest.LayerRecord, tensors: Tensors) -> Cells:
     planes = tuple(_plane(record, k, tensors) for k in range(cells.planes))
     states = None
     if cells.states is not None:
-        states = tensors.take(files.of_layer(name, "states_us"), torch.float32, (cells.states,))
+        table = files.of_layer(name, "states_us")
+        found = tensors.tensors.get(table)
+        columns = record.geometry.groups * record.geometry.columns
+        each = found is not None and found.dim() == 2
+        shape = (columns, cells.states) if each else (cells.states,)
+        states = tensors.take(table, torch.float32, shape)
     if record.encoding != "bit-sliced":
         return Cells(planes, states, gain)
     correction = tensors.take(files.of_layer(name, "correction_us"), torch.float32, (None,))

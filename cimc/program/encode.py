@@ -80,7 +80,7 @@ def _plane_sources(layer: ProgramLayer) -> dict[str, Source]:
         out[name] = (
             container_write.of_tensor(plane, where=name)
             if states is None
-            else _packed(plane, bits.bits_of(len(states)))
+            else _packed(plane, bits.bits_of(states.shape[-1]))
         )
     return out
 
@@ -184,8 +184,8 @@ def _layer(layer: ProgramLayer) -> dict[str, Any]:
         "encoding": layer.encoding,
         "cells": {
             "planes": len(layer.cells.planes),
-            "states": None if states is None else len(states),
-            "bits": None if states is None else bits.bits_of(len(states)),
+            "states": None if states is None else states.shape[-1],
+            "bits": None if states is None else bits.bits_of(states.shape[-1]),
         },
         "tiles": len(layer.tiles),
         "row_tiles": len(layer.row_tiles),

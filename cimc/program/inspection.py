@@ -179,7 +179,7 @@ def layers(program: DeviceProgram) -> tuple[LayerSummary, ...]:
             shape=x.geometry.shape,
             kernel=x.geometry.kernel,
             encoding=x.encoding,
-            states=None if x.cells.states_us is None else len(x.cells.states_us),
+            states=None if x.cells.states_us is None else x.cells.states_us.shape[-1],
             row_tiles=len(x.row_tiles),
             tiles=taken[name].tiles,
             arrays=taken[name].arrays,

@@ -80,7 +80,7 @@ def test_all_cells_of_all_arrays(kind: str) -> None:
             for k, (r, c) in enumerate(sizes)
         ]
     )
-    own = np.arange(len(places), dtype=np.float32) / len(places) + 3.0
+    own = np.arange(len(places), dtype=np.float32) / len(places) + 3.00017
     cells = np.column_stack([places, np.full(len(places), 3)]).astype(np.int32)
     found = stuck_cells(with_faults(program, cells, own))
     for name, layer in program.layers.items():

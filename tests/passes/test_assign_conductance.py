@@ -10,7 +10,19 @@ RRAM = load_target("rram")
 
 
 def planes(cells):
-    return [p if cells.states_us is None else cells.states_us[p.long()] for p in cells.planes]
+    """Conductances of each plane, cell by cell where columns have tables of their own."""
+    states = cells.states_us
+    if states is None:
+        return list(cells.planes)
+    if states.ndim == 1:
+        return [states[p.long()] for p in cells.planes]
+    found = []
+    for plane in cells.planes:
+        values = torch.empty(plane.shape)
+        for (g, r, c), state in np.ndenumerate(plane.numpy()):
+            values[g, r, c] = states[g * plane.shape[2] + c, state]
+        found.append(values)
+    return found
 
 
 @pytest.mark.parametrize("encoding", ["differential-pair", "offset-column"])
@@ -123,3 +135,23 @@ def test_a_slice_keeps_its_share_of_the_range():
         on = [float(p.max()) - 2.1 for p in planes(layer.cells)]
         np.testing.assert_allclose(np.array(on) / on[0], [1, 2, 4, 8], rtol=1e-4)
         assert on[-1] == pytest.approx(15.75, rel=1e-6)
+
+
+@pytest.mark.parametrize("quantizer", ["lloyd", "uniform"])
+def test_columns_have_tables_of_their_own(quantizer):
+    """A state a level and G_min: an index of 5 bits for 16 levels, instead of a float."""
+    settings = {"levels": 16, "per_column": True, "quantizer": quantizer}
+    net = lowered(conv_net(group=1), "assign-conductance", quantize=settings)
+    for layer in net.layers.values():
+        g, _, c = layer.geometry.shape
+        states = layer.cells.states_us
+        assert states.shape == (g * c, 17)
+        assert (states[:, 0] == np.float32(2.1)).all()
+        assert {p.dtype for p in layer.cells.planes} == {torch.uint8}
+
+
+def test_more_levels_than_a_table_holds_are_floats():
+    settings = {"levels": 256, "per_column": True}
+    net = lowered(conv_net(group=1), "assign-conductance", quantize=settings)
+    for layer in net.layers.values():
+        assert layer.cells.states_us is None

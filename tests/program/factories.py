@@ -33,6 +33,7 @@ KINDS = (
     "offset-column",
     "bit-sliced",
     "sliced-conductances",
+    "own-states",
     "signed",
 )
 #: Slices of a weight of the two kinds that have them.
@@ -47,7 +48,8 @@ def target(kind: str = "differential-pair") -> Target:
 
     Args:
         kind: An encoding (``signed``: the ideal target, unlimited; ``bit-sliced``: multiplied
-            digitally), ``twin-arrays`` (pairs), or ``sliced-conductances``.
+            digitally), ``twin-arrays`` (pairs), ``sliced-conductances``, or ``own-states``: pairs
+            whose columns have tables of states of their own.
     """
     if kind == "signed":
         return load_target("ideal")
@@ -64,7 +66,7 @@ def target(kind: str = "differential-pair") -> Target:
         changes["encoding"] = "bit-sliced"
         changes["slices"] = {"count": SLICES, "multipliers": factors}
         changes["cell.default_levels"] = 2**SLICES
-    else:
+    elif kind != "own-states":
         changes["encoding"] = kind
     return load_target("rram").changed(changes)
 
@@ -190,6 +192,8 @@ def mlp(
             states=states,
             seed=seed,
         )
+        if kind == "own-states" and states is not None:
+            layers[name] = with_own_states(layers[name])
         arrays += len(layers[name].tiles) * (1 + layers[name].twin)
     operations = (
         Operation(
@@ -214,6 +218,30 @@ def mlp(
         warnings=('a warning: with "quotes" and a\nline',),
     )
     return with_extras(program) if extras else program
+
+
+def with_own_states(layer: ProgramLayer) -> ProgramLayer:
+    """Return the layer with a table of states for each column."""
+    states = layer.cells.states_us
+    assert states is not None
+    columns = layer.geometry.groups * layer.geometry.columns
+    share = torch.linspace(0.5, 1.0, columns)[:, None]
+    tables = states[0] + share * (states - states[0])
+    return replace(layer, cells=replace(layer.cells, states_us=tables))
+
+
+def plane_us(layer: ProgramLayer, number: int) -> np.ndarray:
+    """Return the conductances of a plane, cell by cell [uS]."""
+    plane, states = layer.cells.planes[number].numpy(), layer.cells.states_us
+    if states is None:
+        return plane
+    if states.ndim == 1:
+        return states.numpy()[plane]
+    columns = layer.geometry.columns
+    out = np.empty(plane.shape, np.float32)
+    for (g, r, c), state in np.ndenumerate(plane):
+        out[g, r, c] = states[g * columns + c, state]
+    return out
 
 
 def with_extras(program: DeviceProgram) -> DeviceProgram:

@@ -20,6 +20,7 @@ CASES = [
     ("twin-arrays", 16),
     ("bit-sliced", 2),
     ("sliced-conductances", None),
+    ("own-states", 16),
     ("signed", None),
 ]
 
@@ -28,6 +29,8 @@ def cell(layer, plane, group, row, column):
     """The conductance of one cell, the slow way."""
     value = layer.cells.planes[plane][group, row, column]
     states = layer.cells.states_us
+    if states is not None and states.ndim == 2:
+        states = states[group * layer.geometry.columns + column]
     return float(value) if states is None else float(states[int(value)])
 
 

@@ -51,7 +51,14 @@ class Reader:
                     width = len(set(self.tensors[f"layer/{name}/tiles"][:, 4].tolist()))
                 table = self.tensors[f"layer/{name}/states_us"]
                 rows = plane.reshape(-1, plane.shape[-1])
-                values = [[table[state(r, j, bits)] for j in range(width)] for r in rows]
+                values = [[table[..., state(r, j, bits)] for j in range(width)] for r in rows]
+                if table.ndim == 2:  # entry g*C + c is the table of column c of group g
+                    groups, height, c = plane.shape[0], plane.shape[1], width
+                    values = [
+                        [v[k // height * c + j] for j, v in enumerate(row)]
+                        for k, row in enumerate(values)
+                    ]
+                    assert len(table) == groups * c
                 plane = np.array(values, np.float32).reshape(*plane.shape[:2], width)
             out.append(plane)
         return out
@@ -125,6 +132,7 @@ class Reader:
         ("bit-sliced", 2, (32, 24), 2.1),
         ("sliced-conductances", 4, (32, 24), 2.1),
         ("sliced-conductances", None, (32, 24), 2.1),
+        ("own-states", 16, (32, 24), 2.1),
         ("signed", None, None, 0.0),
     ],
 )

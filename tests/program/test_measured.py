@@ -15,7 +15,7 @@ from cimc.errors import ProgramError
 from cimc.program.arrays import conductance_us
 from cimc.program.measured import Readback, cells, check, planes, shapes
 from cimc.program.model import DeviceProgram, FaultRecord
-from tests.program.factories import KINDS, mlp
+from tests.program.factories import KINDS, mlp, plane_us
 
 ENCODINGS = [kind for kind in KINDS if kind != "signed"]
 
@@ -26,12 +26,8 @@ def read_back(program: DeviceProgram, chip: str = "") -> Readback:
 
 
 def targets(program: DeviceProgram) -> Mapping[str, tuple[torch.Tensor, ...]]:
-    def values(layer, plane):
-        states = layer.cells.states_us
-        return plane if states is None else states[plane.long()]
-
     return {
-        name: tuple(values(layer, p) for p in layer.cells.planes)
+        name: tuple(torch.from_numpy(plane_us(layer, k)) for k in range(len(layer.cells.planes)))
         for name, layer in program.layers.items()
     }
 

@@ -7,15 +7,9 @@ import pytest
 
 from cimc.program.arrays import conductance_us
 from cimc.program.positions import blocks, positions
-from tests.program.factories import KINDS, mlp
+from tests.program.factories import KINDS, mlp, plane_us
 
 ENCODINGS = KINDS
-
-
-def values(layer, plane):
-    cells = layer.cells.planes[plane].numpy()
-    states = layer.cells.states_us
-    return cells if states is None else states.numpy()[cells]
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -29,7 +23,7 @@ def test_every_cell_is_found_on_its_array(encoding: str) -> None:
             for k in np.unique(where.array):
                 here = where.array == k
                 place = where.word_line[here], where.bit_line[here]
-                np.testing.assert_array_equal(arrays[k][place], values(layer, plane)[here])
+                np.testing.assert_array_equal(arrays[k][place], plane_us(layer, plane)[here])
                 np.add.at(seen[k], place, 1)
     assert max(count.max() for count in seen) == 1  # no two cells at one place
     cells = sum(p.numel() for layer in program.layers.values() for p in layer.cells.planes)
@@ -43,4 +37,4 @@ def test_blocks_slice_the_same_cells(encoding: str) -> None:
         for plane in range(len(layer.cells.planes)):
             for block in blocks(layer, plane):
                 on_array = conductance_us(program, block.array)[block.word_lines, block.bit_lines]
-                np.testing.assert_array_equal(on_array, values(layer, plane)[block.cells])
+                np.testing.assert_array_equal(on_array, plane_us(layer, plane)[block.cells])

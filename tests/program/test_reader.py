@@ -45,6 +45,7 @@ def same(a: Any, b: Any) -> bool:
         ("bit-sliced", 2),
         ("bit-sliced", None),
         ("sliced-conductances", 4),
+        ("own-states", 7),
         ("sliced-conductances", None),
         ("signed", None),
     ],
