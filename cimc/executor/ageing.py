@@ -84,7 +84,7 @@ def _broken(g_us: Tensor, site: Site) -> list[tuple[Tensor, lines.BrokenLines, l
     found = []
     for block in site.blocks():
         if block.array not in arrays:
-            size = site.array_size
+            size = site.array_size(block.array)
             arrays[block.array] = broken_lines(site.physics, site.seed, block.array, *size)
         word, bit = arrays[block.array]
         here = _of(word, block.word_lines, g_us.device), _of(bit, block.bit_lines, g_us.device)

@@ -10,7 +10,7 @@ import torch
 from cimc.device import seeding
 from cimc.executor.physics import Physics
 from cimc.program.model import ProgramLayer
-from cimc.program.positions import Block, blocks
+from cimc.program.positions import Block, blocks, planes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,14 @@ class Site:
         """Yield the rectangles of cells, with their places on arrays."""
         return blocks(self.layer, self.plane)
 
-    @property
-    def array_size(self) -> tuple[int, int]:
-        """Word lines and bit lines of an array; targets whose arrays end nowhere are refused."""
-        array = self.physics.target.array
-        assert array.rows is not None
-        assert array.columns is not None
-        return array.rows, array.columns
+    def array_size(self, array: int) -> tuple[int, int]:
+        """Return word lines and bit lines of an array; of one without end, those in use."""
+        rows, columns = self.physics.target.array.rows, self.physics.target.array.columns
+        if rows is not None and columns is not None:
+            return rows, columns
+        planes = range(planes_of(self.layer))
+        here = [b for p in planes for b in blocks(self.layer, p) if b.array == array]
+        return (
+            rows or max(block.word_lines.stop for block in here),
+            columns or max(block.bit_lines.stop for block in here),
+        )

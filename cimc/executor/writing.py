@@ -82,7 +82,7 @@ def vary_smoothly(g_us: Tensor, site: Site) -> Tensor:
 
 def _on_array(block: Block, spread: Correlated, site: Site, drawn: dict[int, Tensor]) -> Tensor:
     """Return the field of a block's array at its cells."""
-    rows, columns = site.array_size
+    rows, columns = site.array_size(block.array)
     if block.array not in drawn:
         stream = site.of_array("correlated", block.array)
         drawn[block.array] = correlated.nodes(rows, columns, spread.length, stream)
