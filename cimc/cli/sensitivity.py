@@ -137,10 +137,22 @@ def _table(report: SensitivityReport) -> None:
             figure(p.mean),
             f"{figure(p.ci_low)} .. {figure(p.ci_high)}",
             figure(p.min),
-            figure(p.noise_free),
+            figure(p.noise_free) if report.parameter else _gain(p, report),
             str(p.chips),
         ]
         for p in report.points
     ]
     title = report.parameter or "non-idealities"
-    table(title, [title, "mean", interval, "worst", "noise-free", "chips"], rows)
+    last = "noise-free" if report.parameter else "gained over all"
+    table(title, [title, "mean", interval, "worst", last, "chips"], rows)
+
+
+def _gain(point: PointResult, report: SensitivityReport) -> str:
+    """Return what leaving one non-ideality out gains, with its interval."""
+    if point.gain is None:
+        return "-"
+    scale, unit = (1.0, "dB") if report.metric == "snr_db" else (100.0, "points")
+    text = f"{scale * point.gain:+.2f}"
+    if point.gain_low is not None and point.gain_high is not None:
+        text += f" ({scale * point.gain_low:+.2f} .. {scale * point.gain_high:+.2f})"
+    return f"{text} {unit}"

@@ -18,6 +18,7 @@ from cimc.pipeline.sensitivity_report import (
     SensitivityReport,
     restored,
     result_of,
+    with_gains,
 )
 from cimc.pipeline.sensitivity_store import (
     Store,
@@ -143,7 +144,7 @@ class _Study:
             noise_free=noise_free,
             parameter=plan.parameter,
             unit=plan.unit,
-            points=tuple(points),
+            points=with_gains(points, self._options.confidence),
             chips=self._options.chips,
             samples=self._data.samples,
             seed=self._options.seed,

@@ -66,27 +66,26 @@ def _table(report: SensitivityReport) -> Figure:
     from matplotlib.figure import Figure
 
     alone = sorted((p for p in report.points if p.group == "alone"), key=lambda p: -p.mean)
-    but = {p.label: p for p in report.points if p.group == "all but"}
+    by_label = {p.label: p for p in report.points if p.group == "all but"}
+    but = [by_label[p.label] for p in alone]
     whole = next(p for p in report.points if p.group == "all")
-    height = 1.9 + 0.33 * max(1, len(alone))
-    figure = Figure(figsize=(9.6, height), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, sharex=True)
-    rows = range(len(alone))
-    _dots(left, alone, rows, report, _BLUE, "o")
-    _dots(right, [but[p.label] for p in alone], rows, report, _RED, "D")
-    left.set_yticks(list(rows), [p.label for p in alone])
+    figure = Figure(figsize=(9.6, 2.2 + 0.3 * max(1, len(alone))), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _dots(left, alone, report, _BLUE, "o")
+    _dots(right, but, report, _RED, "D")
+    left.set_yticks(list(range(len(alone))), [p.label for p in alone])
     left.set_ylim(-0.6, len(alone) - 0.4)
     left.set_title("each alone")
     right.set_title("all but each")
-    handles: list[Any] = []
-    for axes in (left, right):
-        lines = _references(axes, report, whole)
+    handles = _references(left, report, None)
+    handles = _references(right, report, whole) + _intervals(right, report)
+    for axes, points in ((left, alone), (right, but)):
+        axes.set_xlim(*_limits([*points, whole] if points is but else points, report))
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(_METRICS[report.metric])
         axes.locator_params(axis="x", nbins=6)
-        handles = handles or lines
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside upper center", ncols=3)
     figure.supxlabel(_caption(report), fontsize=8, color=_GREY)
     return figure
 
@@ -94,20 +93,41 @@ def _table(report: SensitivityReport) -> Figure:
 def _dots(
     axes: Axes,
     points: Sequence[PointResult],
-    rows: Sequence[int],
     report: SensitivityReport,
     colour: str,
     marker: str,
 ) -> None:
-    for row, point in zip(rows, points, strict=True):
+    for row, point in enumerate(points):
         middle = _shown(point.mean, report)
         low, high = _bounds(point, report)
         if low is not None and high is not None:
-            axes.plot([low, high], [row, row], color=colour, linewidth=2.2, solid_capstyle="butt")
+            axes.plot([low, high], [row, row], color=colour, linewidth=1.0)
+        if point.gain is not None and point.gain_low is not None and point.gain_high is not None:
+            ends = [_shown(point.mean - point.gain + g, report) for g in _gains(point)]
+            axes.plot(ends, [row, row], color=colour, linewidth=3.5, solid_capstyle="butt")
         axes.plot([middle], [row], marker=marker, markersize=5.5, color=colour, linestyle="none")
 
 
-def _references(axes: Axes, report: SensitivityReport, whole: PointResult) -> list[Any]:
+def _gains(point: PointResult) -> tuple[float, float]:
+    return point.gain_low or 0.0, point.gain_high or 0.0
+
+
+def _limits(points: Sequence[PointResult], report: SensitivityReport) -> tuple[float, float]:
+    """Return the ends of an axis: means, references, and intervals that say something.
+
+    The interval of chips that all gave the same figure assumes nothing and is very wide.
+    """
+    ends = [p.mean for p in points]
+    for point in points:
+        if point.interval != "bounded":
+            ends += [b for b in (point.ci_low, point.ci_high) if b is not None]
+    ends += [report.ideal] + ([] if report.reference is None else [report.reference])
+    shown = [_shown(v, report) for v in ends if math.isfinite(v)] or [0.0]
+    margin = 0.06 * (max(shown) - min(shown)) or 1.0
+    return min(shown) - margin, max(shown) + margin
+
+
+def _references(axes: Axes, report: SensitivityReport, whole: PointResult | None) -> list[Any]:
     """Draw what the figures are compared with, as vertical lines; return them for the legend."""
     lines = []
     if report.reference is not None:
@@ -116,10 +136,21 @@ def _references(axes: Axes, report: SensitivityReport, whole: PointResult) -> li
     ideal = _shown(report.ideal, report)
     if math.isfinite(ideal):
         lines.append(axes.axvline(ideal, color=_GREEN, ls="--", linewidth=1.4, label="ideal"))
-    shown = _shown(whole.mean, report)
-    label = "all non-idealities"
-    lines.append(axes.axvline(shown, color=_GREY, ls=":", linewidth=1.6, label=label))
+    if whole is not None:
+        shown = _shown(whole.mean, report)
+        label = "all non-idealities"
+        lines.append(axes.axvline(shown, color=_GREY, ls=":", linewidth=1.6, label=label))
     return lines
+
+
+def _intervals(axes: Axes, report: SensitivityReport) -> list[Any]:
+    """Return what the two kinds of bars are, for the legend."""
+    share = f"{100 * report.confidence:g} % interval"
+    (thin,) = axes.plot([], [], color=_GREY, linewidth=1.0, label=f"{share} of the mean")
+    (thick,) = axes.plot(
+        [], [], color=_GREY, linewidth=3.5, label=f"{share} of the difference from all"
+    )
+    return [thin, thick]
 
 
 def _sweep(report: SensitivityReport) -> Figure:
@@ -153,6 +184,7 @@ def _sweep(report: SensitivityReport) -> Figure:
     if math.isfinite(ideal):
         label = "ideal" if not report.compiled else "ideal, as compiled"
         axes.axhline(ideal, color=_GREEN, ls="--", linewidth=1.4, label=label)
+    axes.set_ylim(*_limits(points, report))
     _scale(axes, points, x, report, numeric=numeric)
     axes.set_xlabel(_name(report))
     axes.set_ylabel(_METRICS[report.metric])

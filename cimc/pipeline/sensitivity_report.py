@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from cimc.errors import UsageError
 from cimc.pipeline.sensitivity_plan import Point
 from cimc.verification.chips import Drawn
 from cimc.verification.effects import Selection
+from cimc.verification.intervals import Interval, student
 from cimc.verification.report import finite
 
 
@@ -41,6 +42,11 @@ class PointResult:
         compiled: Whether the model was compiled for this point.
         arrays: Arrays the program takes.
         seconds: Wall time [s].
+        gain: Of a point without one non-ideality: mean over those with all of them, chip by chip;
+            None for other points.
+        gain_low: Lower bound; narrower than the means' own intervals, since both points have the
+            same chips.
+        gain_high: Upper bound.
     """
 
     label: str
@@ -62,6 +68,9 @@ class PointResult:
     compiled: bool
     arrays: int
     seconds: float
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,33 @@ def result_of(
         compiled=point.compiled,
         arrays=arrays,
         seconds=seconds,
+    )
+
+
+def with_gains(points: Sequence[PointResult], confidence: float) -> tuple[PointResult, ...]:
+    """Return the points, those without one non-ideality compared with all, chip by chip.
+
+    Args:
+        points: Of a study.
+        confidence: Of Student's interval of the mean difference, in (0, 1).
+    """
+    whole = next((p for p in points if p.group == "all"), None)
+    if whole is None:
+        return tuple(points)
+    return tuple(_gained(p, whole, confidence) if p.group == "all but" else p for p in points)
+
+
+def _gained(point: PointResult, whole: PointResult, confidence: float) -> PointResult:
+    differences = np.subtract(point.values, whole.values)  # one value stands for every chip
+    if not np.isfinite(differences).all():
+        return point
+    interval = Interval(None, None, "")
+    if point.interval == whole.interval == "exact":
+        interval = Interval(float(differences[0]), float(differences[0]), "exact")
+    elif np.ptp(differences) > 0.0:  # equal differences of few chips say nothing of others
+        interval = student(differences.tolist(), confidence)
+    return replace(
+        point, gain=float(differences.mean()), gain_low=interval.low, gain_high=interval.high
     )
 
 
