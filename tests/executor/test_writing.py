@@ -66,15 +66,15 @@ def test_smooth_variation_over_physical_arrays() -> None:
 
 
 def test_arrays_vary_over_the_wafer() -> None:
-    """Covariance over 3,000 chips, arrays at distances up to 36: standard errors below 0.026."""
+    """Covariance over 1,000 chips, arrays at distances up to 36: standard errors below 0.045."""
     spread = {"wafer_sigma_relative": 0.05, "wafer_length": 16.0}
     modelled, numbers = physics(noise__correlated=spread), [0, 1, 256, 1536]
     layers = [filled(10.0, (1, 1), array=k) for k in numbers]
-    drawn = [[float(chip(w, modelled, s)[0]) / 10 - 1 for w in layers] for s in range(3000)]
+    drawn = [[float(chip(w, modelled, s)[0]) / 10 - 1 for w in layers] for s in range(1000)]
     place = np.array([(0, 0), (0, 1), (0, 16), (16, 32)])
     distance = ((place[:, None] - place[None]) ** 2).sum(-1)
     exact = np.exp(-distance / (2 * 16.0**2))
-    np.testing.assert_allclose(np.cov(np.array(drawn).T) / 0.05**2, exact, atol=0.13)
+    np.testing.assert_allclose(np.cov(np.array(drawn).T) / 0.05**2, exact, atol=0.2)
     planes = chip(layers[0], modelled)
     assert torch.equal(*planes)
 
