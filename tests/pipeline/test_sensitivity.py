@@ -161,3 +161,22 @@ def test_it_is_a_verb(chain: Chain) -> None:
         chain.program, reference=chain.model, data=chain.data, sweep="at=1 s", chips=1
     )
     assert len(report.points) == 1
+
+
+def test_gains_are_differences_chip_by_chip(study: Callable[..., Any]) -> None:
+    from cimc.verification.intervals import student
+
+    report = study(chips=5)
+    whole = report.points[0]
+    for point in report.points:
+        if point.group != "all but":
+            assert point.gain is None
+            continue
+        values = point.values * (5 // len(point.values))
+        differences = [a - b for a, b in zip(values, whole.values, strict=True)]
+        assert point.gain == pytest.approx(sum(differences) / 5)
+        if len(set(differences)) > 1:
+            wanted = student(differences, 0.95)
+            assert (point.gain_low, point.gain_high) == pytest.approx((wanted.low, wanted.high))
+        else:
+            assert point.gain_low is None
