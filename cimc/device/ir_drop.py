@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -113,19 +114,31 @@ def _dissected(g: Tensor, wires: Wires) -> Tensor:
     width, wide = split(columns)
     # Cells that conduct nothing, above and to the right: dangling wires, which carry no current.
     g = torch.nn.functional.pad(g, (0, width * wide - columns, height * tall - rows, 0))
+    joins = _joins(tall, wide)
     blocks = leaves(
         g,
         (height, width),
         (1.0 / wires.word_line_ohm, 1.0 / (wires.word_line_ohm + wires.driver_ohm)),
         (1.0 / wires.bit_line_ohm, 1.0 / (wires.bit_line_ohm + wires.sense_ohm)),
+        downwards=joins[:1] == "d",
     )
-    while blocks.wide > 1:
-        joinable = blocks.tall > blocks.wide
-        blocks = blocks.joined_below() if joinable else blocks.joined_right()
-    blocks = blocks.open_right()
-    while blocks.tall > 1:
-        blocks = blocks.joined_below()
+    for this, following in pairwise(joins + "r"):
+        blocks = blocks.joined(turn=this != following)
+    blocks = blocks.opened()
+    while blocks.along > 1:
+        blocks = blocks.joined(turn=False)
     return blocks.transfer()[:, height * tall - rows :, :columns]
+
+
+def _joins(tall: int, wide: int) -> str:
+    """Return the axes to join along until word lines are whole: to the right, or downwards."""
+    joins = ""
+    while wide > 1:
+        if tall > wide:
+            joins, tall = joins + "d", tall // 2
+        else:
+            joins, wide = joins + "r", wide // 2
+    return joins
 
 
 def split(size: int, leaf: int = 5) -> tuple[int, int]:

@@ -6,6 +6,11 @@ first row, at the bottom the ends of its bit lines' last segments.  Inside there
 conductances between ports, so a block is a symmetric matrix of admittances whose rows sum to zero.
 Diagonals are always made from the rest of their row: then nothing cancels, and small conductances
 between small resistances keep their digits (Grassmann, Taksar, Heyman, Oper. Res. 33 (1985) 1107).
+
+Blocks are joined along one axis, with the neighbours on their right or those below.  The ports of
+a block stand in its matrix in the order near, cross, far: for the axis to the right these are
+left, (top, bottom), right; for the axis downwards top, (left, right), bottom.  So every part of a
+matrix is a slice, and a matrix is written once, as the next join wants it.
 """
 
 from __future__ import annotations
@@ -15,119 +20,117 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the ports of a block stand in its matrix: int64 indices, in order along the border."""
-
-    left: Tensor
-    right: Tensor
-    top: Tensor
-    bottom: Tensor
-
-    def moved(self, position: Tensor) -> Ports:
-        """Return the ports at new places; -1 for those that are gone."""
-        sides = (self.left, self.right, self.top, self.bottom)
-        return Ports(*(position[side] for side in sides))
+#: Part of the first (0) or second (1) of two blocks: ports between two indices.
+_Part = tuple[int, slice]
 
 
 @dataclass(frozen=True, slots=True)
 class Blocks:
-    """All blocks of some arrays, of equal size.
+    """All blocks of some arrays, of equal size, about to be joined along one axis.
 
     Attributes:
-        y: Admittances, ``(arrays, tall, wide, ports, ports)`` [S].
-        ports: Where they stand.
+        y: Admittances, ``(arrays, blocks across the axis, blocks along it, ports, ports)`` [S].
+        near: Ports on the near side, and as many on the far side [-].
+        cross: Ports on a side along the axis [-].
+        crosses: Sides along the axis that have ports: 2, or 1 where lines end in the open [-].
     """
 
     y: Tensor
-    ports: Ports
+    near: int
+    cross: int
+    crosses: int = 2
 
     @property
-    def tall(self) -> int:
-        """Blocks along a bit line [-]."""
-        return self.y.shape[1]
-
-    @property
-    def wide(self) -> int:
-        """Blocks along a word line [-]."""
+    def along(self) -> int:
+        """Blocks along the axis [-]."""
         return self.y.shape[2]
 
-    def joined_right(self) -> Blocks:
-        """Join every second block with its right neighbour."""
-        ports = self.ports
-        y, a, b = _join(self.y[:, :, 0::2], self.y[:, :, 1::2], ports.right, ports.left)
-        left, right = ports.moved(a), ports.moved(b)
-        top, bottom = torch.cat([left.top, right.top]), torch.cat([left.bottom, right.bottom])
-        return Blocks(y, Ports(left.left, right.right, top, bottom))
+    def joined(self, *, turn: bool) -> Blocks:
+        """Join every second block with its neighbour.
 
-    def joined_below(self) -> Blocks:
-        """Join every second block with the one below it."""
-        ports = self.ports
-        y, a, b = _join(self.y[:, 0::2], self.y[:, 1::2], ports.bottom, ports.top)
-        upper, lower = ports.moved(a), ports.moved(b)
-        left, right = torch.cat([upper.left, lower.left]), torch.cat([upper.right, lower.right])
-        return Blocks(y, Ports(left, right, upper.top, lower.bottom))
+        Args:
+            turn: Whether the next join is along the other axis.
+        """
+        first, second = self.y[:, :, 0::2].flatten(0, 2), self.y[:, :, 1::2].flatten(0, 2)
+        near, kept = self.near, self.y.shape[-1] - self.near
+        inner = first[:, kept:, kept:] + second[:, :near, :near]
+        outward = torch.cat([first[:, kept:, :kept], second[:, :near, near:]], 2)
+        factor = torch.linalg.cholesky(inner)
+        half = torch.linalg.solve_triangular(factor, outward, upper=False)
+        a, b = half[:, :, :kept], half[:, :, kept:]
+        one = torch.baddbmm(first[:, :kept, :kept], a.mT, a, alpha=-1.0)
+        two = torch.baddbmm(second[:, near:, near:], b.mT, b, alpha=-1.0)
+        between = (-a.mT) @ b
+        y = self._written({(0, 0): one, (1, 1): two, (0, 1): between, (1, 0): between.mT}, turn)
+        if turn:
+            return Blocks(y, 2 * self.cross, near)
+        return Blocks(y, near, 2 * self.cross, self.crosses)
 
-    def open_right(self) -> Blocks:
-        """End the word lines of blocks that have no right neighbour, in the open."""
-        kept = _others(self.y.shape[-1], self.ports.right)
-        y = balanced(_eliminated(self.y, self.ports.right, kept, kept))
-        ports = self.ports.moved(_places(self.y.shape[-1], kept, 0))
-        return Blocks(y, Ports(ports.left, ports.right[:0], ports.top, ports.bottom))
+    def _parts(self, turn: bool) -> list[_Part]:
+        """Return the ports of a joined block in the order the next join wants them."""
+        near, cross = self.near, self.cross
+        start = (0, slice(0, near))
+        end = (1, slice(self.crosses * cross, self.crosses * cross + near))
+        sides: list[list[_Part]] = [
+            [
+                (0, slice(near + side * cross, near + (side + 1) * cross)),
+                (1, slice(side * cross, (side + 1) * cross)),
+            ]
+            for side in range(self.crosses)
+        ]
+        if turn:
+            return [*sides[0], start, end, *sides[1]]
+        return [start, *(part for side in sides for part in side), end]
+
+    def _written(self, pieces: dict[tuple[int, int], Tensor], turn: bool) -> Tensor:
+        """Return the matrices of joined blocks, put together from those of their ports."""
+        arrays, across, along = self.y.shape[:3]
+        parts = self._parts(turn)
+        size = sum(part.stop - part.start for _, part in parts)
+        grid = (along // 2, across) if turn else (across, along // 2)
+        y = self.y.new_empty((arrays, *grid, size, size))
+        here = y.transpose(1, 2) if turn else y
+        row = 0
+        for i, rows in parts:
+            column, low = 0, row
+            row += rows.stop - rows.start
+            for j, columns in parts:
+                left = column
+                column += columns.stop - columns.start
+                piece = pieces[i, j][:, rows, columns]
+                here[..., low:row, left:column] = piece.reshape(*here.shape[:3], *piece.shape[1:])
+        return balanced(y)
+
+    def opened(self) -> Blocks:
+        """End the lines of blocks that have no far neighbour, in the open; turn the axis."""
+        y, near, cross = self.y, self.near, self.cross
+        kept = y.shape[-1] - near
+        y = _eliminated(y, slice(kept, None), slice(0, kept), slice(0, kept))
+        order = [slice(near, near + cross), slice(0, near), slice(near + cross, None)]
+        rows = [torch.cat([y[..., i, j] for j in order], -1) for i in order]
+        y = torch.cat(rows, -2).transpose(1, 2).contiguous()
+        return Blocks(balanced(y), cross, near, 1)
 
     def transfer(self) -> Tensor:
-        """Return what flows out at the bottom per volt on the left, ``(arrays, rows, columns)``.
+        """Return what flows out at the far side per volt on the cross side.
 
-        For one block an array whose word lines have ended: the top is open, the bottom at ground.
+        For one block an array, after :meth:`opened`: the near side is open, the far side at
+        ground.  ``(arrays, cross, near)`` [S].
         """
-        ports = self.ports
-        return -_eliminated(self.y[:, 0, 0], ports.top, ports.left, ports.bottom)
+        near, cross = self.near, self.cross
+        sides = slice(0, near), slice(near, near + cross), slice(near + cross, None)
+        return -_eliminated(self.y[:, 0, 0], *sides)
 
 
-def _eliminated(y: Tensor, inner: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _eliminated(y: Tensor, inner: slice, rows: slice, columns: slice) -> Tensor:
     """Return the admittances between rows and columns when inner nodes are left to themselves."""
-    factor = torch.linalg.cholesky(_part(y, inner, inner))
-    outward = torch.linalg.solve_triangular(factor, _part(y, inner, rows), upper=False)
+    factor = torch.linalg.cholesky(y[..., inner, inner])
+    outward = torch.linalg.solve_triangular(factor, y[..., inner, rows], upper=False)
     other = outward
-    if rows is not columns:
-        other = torch.linalg.solve_triangular(factor, _part(y, inner, columns), upper=False)
+    if rows != columns:
+        other = torch.linalg.solve_triangular(factor, y[..., inner, columns], upper=False)
     between: Tensor = outward.mT @ other
-    return _part(y, rows, columns) - between
-
-
-def _part(y: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    return y.index_select(-2, rows).index_select(-1, columns)
-
-
-def _join(
-    first: Tensor, second: Tensor, out: Tensor, into: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Connect ports of blocks, and eliminate the nodes that become of them.
-
-    Args:
-        first: Matrices of some blocks.
-        second: Of their neighbours, with the same ports.
-        out: Ports of the first.
-        into: Ports of the second they are connected with.
-
-    Returns:
-        The matrices of the joined blocks, and where the ports of the first and second stand now.
-    """
-    shape, size = first.shape[:-2], first.shape[-1]
-    first, second = first.reshape(-1, size, size), second.reshape(-1, size, size)
-    kept_first, kept_second = _others(size, out), _others(size, into)
-    inner = _part(first, out, out) + _part(second, into, into)
-    factor = torch.linalg.cholesky(inner)
-    outward = torch.cat([_part(first, out, kept_first), _part(second, into, kept_second)], 2)
-    half = torch.linalg.solve_triangular(factor, outward, upper=False)
-    near, far = half.split([len(kept_first), len(kept_second)], 2)
-    one = torch.baddbmm(_part(first, kept_first, kept_first), near.mT, near, alpha=-1.0)
-    two = torch.baddbmm(_part(second, kept_second, kept_second), far.mT, far, alpha=-1.0)
-    between = -(near.mT @ far)
-    y = torch.cat([torch.cat([one, between], 2), torch.cat([between.mT, two], 2)], 1)
-    y = balanced(y).reshape(*shape, y.shape[-1], y.shape[-1])
-    return y, _places(size, kept_first, 0), _places(size, kept_second, len(kept_first))
+    return y[..., rows, columns] - between
 
 
 def balanced(y: Tensor) -> Tensor:
@@ -136,15 +139,3 @@ def balanced(y: Tensor) -> Tensor:
     diagonal.zero_()
     diagonal.sub_(y.sum(-1))
     return y
-
-
-def _others(size: int, ports: Tensor) -> Tensor:
-    keep = torch.ones(size, dtype=torch.bool, device=ports.device)
-    keep[ports] = False
-    return keep.nonzero()[:, 0]
-
-
-def _places(size: int, kept: Tensor, first: int) -> Tensor:
-    places = torch.full((size,), -1, dtype=torch.int64, device=kept.device)
-    places[kept] = torch.arange(first, first + len(kept), device=kept.device)
-    return places

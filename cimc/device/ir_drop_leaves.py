@@ -14,7 +14,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from cimc.device.ir_drop_blocks import Blocks, Ports, balanced
+from cimc.device.ir_drop_blocks import Blocks, balanced
 
 #: Conductance of a segment, and of the one beside driver or amplifier, which adds theirs [S].
 Segments = tuple[float, float]
@@ -38,7 +38,14 @@ class Plan:
     sides: tuple[tuple[int, ...], ...]
 
 
-def leaves(g: Tensor, size: tuple[int, int], word_line: Segments, bit_line: Segments) -> Blocks:
+def leaves(
+    g: Tensor,
+    size: tuple[int, int],
+    word_line: Segments,
+    bit_line: Segments,
+    *,
+    downwards: bool = False,
+) -> Blocks:
     """Return arrays as blocks of a few cells.
 
     Args:
@@ -46,6 +53,7 @@ def leaves(g: Tensor, size: tuple[int, int], word_line: Segments, bit_line: Segm
         size: Rows and columns of a block.
         word_line: Segments of a word line.
         bit_line: Segments of a bit line.
+        downwards: Whether they are joined downwards first, not to the right.
     """
     (height, width), (arrays, rows, columns) = size, g.shape
     shape = (arrays, rows // height, columns // width)
@@ -66,7 +74,11 @@ def leaves(g: Tensor, size: tuple[int, int], word_line: Segments, bit_line: Segm
     plan = _plan(height, width)
     for node in plan.order:
         _eliminate(network, node)
-    return _assembled(network, plan, g, shape)
+    left, right, top, bottom = plan.sides
+    if downwards:
+        y = _assembled(network, (*top, *left, *right, *bottom), g, shape).transpose(1, 2)
+        return Blocks(y.contiguous(), width, height)
+    return Blocks(_assembled(network, (*left, *top, *bottom, *right), g, shape), height, width)
 
 
 def _edges(height: int, width: int) -> dict[tuple[int, int], str | tuple[int, int]]:
@@ -130,10 +142,9 @@ def _eliminate(network: Network, node: int) -> None:
         _add(network, (a, b), first * share * second)
 
 
-def _assembled(network: Network, plan: Plan, g: Tensor, shape: tuple[int, ...]) -> Blocks:
-    names = [node for side in plan.sides for node in side]
-    place = {node: index for index, node in enumerate(names)}
+def _assembled(
+    network: Network, ports: tuple[int, ...], g: Tensor, shape: tuple[int, ...]
+) -> Tensor:
     zero = g.new_zeros(()).expand(shape)
-    rows = [torch.stack([network[a].get(b, zero) for b in names], -1) for a in names]
-    sides = (torch.tensor([place[n] for n in side], device=g.device) for side in plan.sides)
-    return Blocks(balanced(-torch.stack(rows, -2)), Ports(*sides))
+    rows = [torch.stack([network[a].get(b, zero) for b in ports], -1) for a in ports]
+    return balanced(-torch.stack(rows, -2))
