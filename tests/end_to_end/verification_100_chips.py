@@ -23,11 +23,14 @@ import torch
 import cimc
 from tests.benchmarks.executor_resnet20 import trained_shape
 from tests.end_to_end.everything import everything
+from tests.zoo.cache import CACHE
 from tests.zoo.exported import export
 from tests.zoo.results import table_row, write_table
 from tests.zoo.task import quiet_session
 
 SAMPLES = 1000
+#: Title of each row, and whether the target has wires.
+ROWS = {"noise": ("all but wires", False), "wires": ("with wires", True)}
 
 NOTE = """\
 ResNet-20 with 16 channels (270,000 weights, {arrays} arrays of 256 x 256) on images of 3 x 32 x
@@ -78,16 +81,8 @@ def float_seconds(model: Path, images: np.ndarray) -> float:
     return time.perf_counter() - started
 
 
-def main() -> int:
-    """Measure, print, and write the page."""
-    parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.verification_100_chips")
-    parser.add_argument("--chips", type=int, default=100)
-    parser.add_argument("--only", choices=["noise", "wires"], help="one of the rows")
-    given = parser.parse_args()
-    header = ("target", "chips", "time [s]", "CPU time [s]", "CPU time of a chip [s]")
-    header += ("peak memory [MiB]",)
-    rows: list[tuple[str, ...]] = []
-    effects, arrays, float_s = "", 0, 0.0
+def row(title: str, wires: bool, chips: int) -> dict[str, Any]:
+    """Measure one target."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model, data = folder / "resnet20.onnx", folder / "data.npz"
@@ -95,30 +90,45 @@ def main() -> int:
         images = np.random.default_rng(1).standard_normal((SAMPLES, 3, 32, 32), np.float32)
         np.savez(data, image=images)
         float_s = float_seconds(model, images)
-        for title, wires in (("all but wires", False), ("with wires", True)):
-            if given.only == ("noise" if wires else "wires"):
-                continue
-            program = cimc.compile(
-                model,
-                target=everything(wires=wires),
-                data={"image": images[:64]},
-                output=folder / f"{wires}.cim",
-            )
-            arrays = program.arrays
-            one = verify(folder / f"{wires}.cim", model, data, 1)
-            spent = verify(folder / f"{wires}.cim", model, data, given.chips)
-            if not wires:
-                effects = ", ".join(spent.report["effects"])
-            each = (spent.cpu_s - one.cpu_s) / max(1, given.chips - 1)
-            figures = (f"{spent.seconds:.0f}", f"{spent.cpu_s:.0f}", f"{each:.2f}")
-            figures += (f"{spent.peak_mib:,.0f}",)
-            rows.append((title, str(given.chips), *figures))
-            sys.stdout.write(table_row(rows[-1]) + "\n")
+        program = folder / "resnet20.cim"
+        calibration = {"image": images[:64]}
+        made = cimc.compile(
+            model, target=everything(wires=wires), data=calibration, output=program
+        )
+        one = verify(program, model, data, 1)
+        spent = verify(program, model, data, chips)
+    each = (spent.cpu_s - one.cpu_s) / max(1, chips - 1)
+    figures = [f"{spent.seconds:.0f}", f"{spent.cpu_s:.0f}", f"{each:.2f}"]
+    return {
+        "cells": [title, str(chips), *figures, f"{spent.peak_mib:,.0f}"],
+        "effects": ", ".join(spent.report["effects"]),
+        "arrays": made.arrays,
+        "float_s": float_s,
+    }
+
+
+def main() -> int:
+    """Measure, print, and write the page of all rows that were ever measured here."""
+    parser = argparse.ArgumentParser(prog="python -m tests.end_to_end.verification_100_chips")
+    parser.add_argument("--chips", type=int, default=100)
+    parser.add_argument("--only", choices=list(ROWS), help="one of the rows")
+    given = parser.parse_args()
+    kept = CACHE / "verification-rows.json"
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    for name, (title, wires) in ROWS.items():
+        if given.only in (None, name):
+            found[name] = row(title, wires, given.chips)
+            sys.stdout.write(table_row(found[name]["cells"]) + "\n")
             sys.stdout.flush()
-    if given.only is None:
-        note = NOTE.format(arrays=arrays, effects=effects, float_s=float_s)
+            kept.write_text(json.dumps(found))
+    if "noise" in found:
+        about = {key: found["noise"][key] for key in ("arrays", "effects", "float_s")}
+        header = ("target", "chips", "time [s]", "CPU time [s]", "CPU time of a chip [s]")
+        rows = [found[name]["cells"] for name in ROWS if name in found]
         command = "python -m tests.end_to_end.verification_100_chips"
-        write_table("verification", "Verification of 100 chips", command, header, rows, note)
+        title = "Verification of 100 chips"
+        header += ("peak memory [MiB]",)
+        write_table("verification", title, command, header, rows, NOTE.format(**about))
     return 0
 
 
