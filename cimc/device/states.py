@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-#: Cells looked up at a time: the index of a cell takes 8 bytes while it is.
-_AT_ONCE: Final = 1 << 20
+#: Cells looked up at a time, where columns differ: their indices stay in the cache.
+_AT_ONCE: Final = 1 << 16
 
 
 def look_up(states_us: Tensor, plane: Tensor) -> Tensor:
@@ -26,10 +26,16 @@ def look_up(states_us: Tensor, plane: Tensor) -> Tensor:
         index = plane.reshape(-1).to(torch.int32)
         return states_us.index_select(0, index).reshape(plane.shape)
     groups, rows, columns = plane.shape
-    tables = states_us.reshape(groups, columns, -1).transpose(1, 2)
+    kind = torch.int32 if states_us.numel() < 1 << 31 else torch.int64
+    begins = torch.arange(groups * columns, dtype=kind, device=plane.device)
+    begins = (begins * states_us.shape[1]).reshape(groups, 1, columns)
+    flat = states_us.reshape(-1)
     out = torch.empty(plane.shape, dtype=states_us.dtype, device=plane.device)
-    step = max(1, _AT_ONCE // (groups * columns))
-    for first in range(0, rows, step):
-        part = slice(first, first + step)
-        out[:, part] = torch.gather(tables, 1, plane[:, part].to(torch.int64))
+    # Several small matrices at a time, or several rows of a large one.
+    some, few = max(1, _AT_ONCE // (rows * columns)), max(1, _AT_ONCE // columns)
+    for g in range(0, groups, some):
+        for r in range(0, rows, few if some == 1 else rows):
+            part = slice(g, g + some), slice(r, r + few if some == 1 else rows)
+            index = (plane[part].to(kind) + begins[g : g + some]).reshape(-1)
+            torch.index_select(flat, 0, index, out=out[part].view(-1))
     return out
