@@ -120,9 +120,7 @@ def _truncated(codes: Tensor, how: Pulses, phase: int, out: Tensor | None = None
     A bit is what truncation takes away: ``bit_b = trunc(x / 2**b) - 2 trunc(x / 2**(b + 1))``.
     """
     out = torch.empty_like(codes) if out is None else out
-    whole = _whole(codes, how, negative=phase >= how.bits, out=out) if how.split else None
-    if whole is not None:
-        return whole.mul_(2.0 ** -(phase % how.bits)).trunc_()
-    if how.shift:
-        return torch.add(codes, how.shift, out=out).mul_(2.0**-phase).trunc_()
-    return torch.mul(codes, 2.0**-phase, out=out).trunc_()
+    if how.split or how.shift:
+        codes = _whole(codes, how, negative=phase >= how.bits, out=out)
+    # Many times faster than ``trunc_`` on CPUs; exact, the divisor is a power of two.
+    return torch.div(codes, 2.0 ** (phase % how.bits), rounding_mode="trunc", out=out)

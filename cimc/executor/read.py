@@ -20,7 +20,7 @@ from cimc.ir.geometry import Geometry
 STACK = 1 << 22
 #: Currents of all phases of vectors that are converted at once, where inputs have phases: they
 #: stay in the second-level cache from the product to the digital sum.
-CHUNK = 1 << 17
+CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
