@@ -22,7 +22,10 @@ from cimc.program.model import ProgramLayer
 def compensates(physics: Physics) -> bool:
     """Whether there is a factor that may differ from 1."""
     law = physics.target.noise.drift
-    return physics.on("drift") and law is not None and law.compensation != "none"
+    if law is None or law.compensation == "none" or not physics.on("drift"):
+        return False
+    changes = physics.on("relaxation") or physics.on("temperature")
+    return changes or physics.at_s > law.t0_s
 
 
 def after_programming(physics: Physics) -> Physics:

@@ -131,6 +131,10 @@ def test_only_where_drift_is_modelled() -> None:
     assert compensates(modelled)
     assert not compensates(replace(modelled, effects=frozenset()))
     assert not compensates(physics(1e5, noise__drift={"nu": 0.05}))
+    law = {"nu": 0.05, "compensation": "global", "t0": "20 s"}
+    assert not compensates(physics(20.0, noise__drift=law))
+    assert compensates(physics(20.0, noise__drift=law, noise__relaxation={"rate": 0.1}))
+    assert compensates(physics(0.0, noise__drift=law, noise__thermal={"temperature": "350 K"}))
     assert after_programming(modelled).at_s == 0.0
     one = filled(10.0)
     assert all(map(torch.equal, chip(one, after_programming(modelled)), one.cells.planes))
