@@ -15,10 +15,10 @@ from torch import Tensor
 from cimc.device import seeding
 from cimc.device.box_muller import BoxMuller, Floats
 
-#: Streams that large draws are divided among.  Fixed, so that the numbers do not depend on the
-#: number of threads.
-LANES = 4
-#: Draws below this come from the first stream alone [-].
+#: Streams that large draws are divided among, at most.  How many depends on the size of a draw
+#: alone, so that the numbers do not depend on the number of threads.
+LANES = 8
+#: Fewest numbers of a stream in a divided draw [-].
 SMALL = 1 << 15
 #: Most numbers whose memory is kept: 16 MiB.
 KEPT = 1 << 22
@@ -81,15 +81,16 @@ class Normals:
 
     def _divide(self, size: int, work: _Work) -> None:
         """Do the work for every stream's part of ``size`` numbers, in all threads."""
-        if size < SMALL:
+        lanes = min(LANES, size // SMALL)
+        if lanes < 2:
             work(self._streams[0], 0, size)
             return
-        part = -(-size // LANES)
+        part = -(-size // lanes)
         jobs = [
             partial(work, stream, lane * part, min(part, size - lane * part))
-            for lane, stream in enumerate(self._streams)
+            for lane, stream in enumerate(self._streams[:lanes])
         ]
-        helpers = min(torch.get_num_threads(), LANES) - 1
+        helpers = min(torch.get_num_threads(), lanes) - 1
         waiting = _Waiting(jobs)
         helping = [_pool().submit(waiting.work) for _ in range(helpers)]
         waiting.work()

@@ -14,7 +14,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("size", [10, SMALL - 1, SMALL, 100_003])
+@pytest.mark.parametrize("size", [10, 2 * SMALL - 1, 2 * SMALL, 100_003, 300_001])
 def test_numbers_do_not_depend_on_threads(size: int, threads) -> None:
     drawn = []
     for count in (1, 2, 3):
@@ -27,7 +27,7 @@ def test_numbers_do_not_depend_on_threads(size: int, threads) -> None:
 
 
 def test_distribution_and_independence() -> None:
-    x = Normals(1, "test").like(torch.empty(4 * SMALL)).clone()
+    x = Normals(1, "test").like(torch.empty(LANES * SMALL)).clone()
     assert stats.kstest(x.numpy(), "norm").pvalue > 1e-3
     lanes = x.view(LANES, -1)
     correlation = torch.corrcoef(lanes) - torch.eye(LANES)
@@ -60,7 +60,7 @@ def test_nothing_to_draw() -> None:
     assert Normals(1, "test").like(torch.empty(0, 3)).shape == (0, 3)
 
 
-@pytest.mark.parametrize("size", [10, SMALL - 1, SMALL, 100_003])
+@pytest.mark.parametrize("size", [10, 2 * SMALL - 1, 2 * SMALL, 100_003, 300_001])
 def test_adding_in_parts_is_adding_what_is_drawn(size: int, threads) -> None:
     """The fused pass against its parts, whatever the number of threads."""
     x, variance = torch.randn(size), torch.rand(size) - 0.1
