@@ -17,21 +17,11 @@ from cimc.ir import rewrite
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
+from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
 
 #: Weights looked at together: bounds the memory of the look.
 _CHUNK = 2**24
-
-#: Operand positions that may hold a stationary weight.
-WEIGHT_OPERANDS = {
-    "conv": (1,),
-    "conv_transpose": (1,),
-    "gemm": (1,),
-    "matmul": (1, 0),
-    "lstm": (1, 2),
-    "gru": (1, 2),
-    "rnn": (1, 2),
-}
 
 
 @dataclass(frozen=True)
@@ -149,7 +139,7 @@ def _candidates(
     """Yield node, operand position and geometry of every product with a constant weight."""
     for node in graph.nodes:
         name = rewrite.operator_name(node)
-        for operand in WEIGHT_OPERANDS.get(name, ()):
+        for operand in OPERATORS[name].weights if name else ():
             if operand >= len(node.args) or not rewrite.is_constant(node.args[operand]):
                 continue
             weight = tensors[str(node.args[operand].target)]

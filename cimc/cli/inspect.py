@@ -117,6 +117,7 @@ def _layer(program: DeviceProgram, name: str) -> dict[str, Any]:
             ("groups x rows x columns", _shape(x)),
             ("kind, kernel", f"{x.kind} {'x'.join(map(str, x.kernel))}".strip()),
             ("encoding, states", f"{x.encoding}, {_states(x)}"),
+            *([("slices", str(x.slices))] if x.slices else []),
             ("weight units per uS", _range(x.gain)),
             ("tiles", f"{x.tiles} in {x.row_tiles} row tiles on {x.arrays} arrays"),
             ("cells", f"{x.cells:,}, {x.utilization:.1%} of those arrays"),

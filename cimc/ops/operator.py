@@ -15,7 +15,7 @@ class Operator:
         name: Key in the table; the ONNX name in snake_case.
         function: Does the work.  Tensor operands are positional, attributes keyword-only literals.
         onnx: ONNX operator whose newest version it implements; None when it has no such operator.
-        weights: Operand positions that may be stationary on a crossbar.
+        weights: Operand positions that may be stationary on a crossbar, the likelier first.
         outputs: 1: returns a tensor; n > 1: a tuple of n tensors; None: a tuple whose length
             depends on the attributes.
         domain: Domain of the ONNX operator.

@@ -63,6 +63,6 @@ def scaled(x: Tensor, factor: float) -> Tensor:
 
 
 OPERATORS: Final[dict[str, Operator]] = {
-    "matmul": Operator("matmul", matmul, "MatMul", weights=(0, 1)),
+    "matmul": Operator("matmul", matmul, "MatMul", weights=(1, 0)),
     "gemm": Operator("gemm", gemm, "Gemm", weights=(1,)),
 }

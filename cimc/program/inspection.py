@@ -48,6 +48,7 @@ class LayerSummary:
         kernel: Spatial kernel sizes.
         encoding: How cells stand for a weight.
         states: States of a cell; None: any conductance.
+        slices: Bit slices of a weight [-]; None: it has none.
         row_tiles: Row tiles [-].
         tiles: Tiles [-].
         arrays: Arrays that hold its tiles [-].
@@ -64,6 +65,7 @@ class LayerSummary:
     kernel: tuple[int, ...]
     encoding: str
     states: int | None
+    slices: int | None
     row_tiles: int
     tiles: int
     arrays: int
@@ -180,6 +182,7 @@ def layers(program: DeviceProgram) -> tuple[LayerSummary, ...]:
             kernel=x.geometry.kernel,
             encoding=x.encoding,
             states=None if x.cells.states_us is None else x.cells.states_us.shape[-1],
+            slices=len(x.cells.planes) if x.encoding == "bit-sliced" else None,
             row_tiles=len(x.row_tiles),
             tiles=taken[name].tiles,
             arrays=taken[name].arrays,

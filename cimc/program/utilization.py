@@ -9,7 +9,7 @@ import numpy as np
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.arrays import Occupancy, occupancy
 from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.size import cells_used
+from cimc.program.size import cells_used, layout
 
 _ARRAY = TILE_FIELDS.index("array")
 
@@ -46,7 +46,8 @@ def layer_utilization(program: DeviceProgram) -> dict[str, LayerUtilization]:
 
 
 def _of_layer(layer: ProgramLayer, full: Occupancy) -> LayerUtilization:
-    arrays = np.unique(layer.tiles[:, _ARRAY])
+    twins = np.arange(layout(layer).arrays)
+    arrays = np.unique(layer.tiles[:, _ARRAY, None] + twins)
     cells = cells_used(layer)
     groups, rows, columns = layer.geometry.shape
     return LayerUtilization(

@@ -53,7 +53,7 @@ def test_weights_of_the_weight_carrying_operators() -> None:
     assert carriers == {
         "conv": (1,),
         "conv_transpose": (1,),
-        "matmul": (0, 1),
+        "matmul": (1, 0),
         "gemm": (1,),
         "lstm": (1, 2),
         "gru": (1, 2),

@@ -42,6 +42,26 @@ def test_layers(stored):
     json.dumps([asdict(x) for x in inspection.layers(mlp())])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_layers_take_adds_up(kind):
+    program = mlp(kind, extras=False)
+    found = inspection.layers(program)
+    wide = {"signed": 1, "bit-sliced": 3, "sliced-conductances": 3}.get(kind, 2)
+    for x in found:
+        groups, rows, columns = x.shape
+        weights, offsets = groups * rows * columns, x.cells - groups * rows * columns
+        if kind == "offset-column":
+            assert 0 < offsets <= weights
+        else:
+            assert x.cells == wide * weights
+        assert x.slices == (3 if "sliced" in kind else None)
+        assert 0 < x.utilization <= 1
+    # In these programs no two layers share an array.
+    assert sum(x.arrays for x in found) == program.arrays
+    total = sum(inspection.array(program, k).cells_used for k in range(program.arrays))
+    assert total == sum(x.cells for x in found)
+
+
 def test_layer_by_its_name_or_that_of_its_parameter():
     program = mlp()
     assert inspection.layer(program, "fc1").name == "fc1"
