@@ -21,6 +21,8 @@ Found = Iterator[tuple[Path, str, object]]
 _STEPS: Final = 256
 #: Most numbers of the factor of a smooth field along one axis [-].
 _MOST_NODES: Final = 1 << 26
+#: Longest word line or bit line whose IR drop is solved, in a minute and 4 GB [cells].
+_LONGEST_WIRE: Final = 2048
 #: Most that a temperature changes an end state by; beyond, no cell is what was programmed [-].
 _MOST_CHANGE: Final = 1000.0
 _FIELDS: Final = {"tc_lrs_per_k": "tc_lrs_per_k", "ea_hrs": "ea_hrs_ev"}
@@ -129,6 +131,18 @@ def temperatures_are_within_the_model(target: Target) -> Found:
             yield ("noise", "thermal", key), message, getattr(t, _FIELDS[key])
 
 
+def wires_are_of_a_length_that_is_solved(target: Target) -> Found:
+    """With wires, arrays have at most 2,048 rows and 2,048 columns."""
+    wires = target.wires
+    if not wires.word_line_ohm + wires.bit_line_ohm + wires.driver_ohm + wires.sense_ohm:
+        return
+    for name in ("rows", "columns"):
+        size = getattr(target.array, name)
+        if size is not None and size > _LONGEST_WIRE:
+            message = f"should be at most {_LONGEST_WIRE:,} with wires, whose IR drop is solved"
+            yield ("array", name), message, size
+
+
 RULES: Final = (
     one_sigma,
     a_sigma_is_positive_somewhere,
@@ -136,6 +150,7 @@ RULES: Final = (
     relaxation_ends_in_the_range,
     rates_add_up,
     lines_end_somewhere,
+    wires_are_of_a_length_that_is_solved,
     fields_are_not_too_fine,
     temperatures_are_within_the_model,
 )
