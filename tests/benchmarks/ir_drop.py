@@ -1,6 +1,7 @@
 """IR drop of whole arrays, exact: cimc beside badcrossbar on the same arrays and inputs.
 
-``python -m tests.benchmarks.ir_drop --store`` keeps badcrossbar's currents for the tests.
+``python -m tests.benchmarks.ir_drop --write`` keeps the table in ``docs/results``, ``--store``
+badcrossbar's currents for the tests.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cimc.device.nodal import Nodal
 from tests.benchmarks.harness import Result, fastest
 from tests.benchmarks.side_by_side import THREADS, two_threads
 from tests.zoo.cache import CACHE
+from tests.zoo.results import write_table
 
 SIZES, INPUTS, OHM = (64, 128, 256), (1, 16, 256), 1.0
 #: Highest share of badcrossbar's time, and of its largest current the results may differ by.
@@ -51,8 +53,7 @@ def peer() -> Peer | None:
     """
     sys.path.append(str(CACHE / "peers"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(record=True):  # its filter shows what is only ignored
             import badcrossbar  # type: ignore[import-not-found]
     except ImportError:
         return None
@@ -128,8 +129,38 @@ def store() -> None:
     np.savez(STORED, **found)
 
 
-if __name__ == "__main__":
+def write(result: Result) -> None:
+    """Write ``docs/results/ir-drop-solvers.md``."""
+    rows = []
+    for size in SIZES:
+        for inputs in INPUTS:
+            c = result.config[f"{size}x{inputs}"]
+            times = [f"{1e3 * c[name]:.3g}" for name in ("transfer", "nodal", "badcrossbar")]
+            figures = (*times, f"{1 / c['ratio']:.2g} x", f"{c['agreement']:.1e}")
+            rows.append((f"{size} x {size}", str(inputs), *figures))
+    header = ("array", "inputs", "transfer [ms]", "nodal [ms]", "badcrossbar 1.1.0 [ms]")
+    header += ("faster", "difference")
+    note = (
+        f"Cells log-uniform from 10 to 500 kohm, {OHM:g} ohm a segment in word lines and bit "
+        "lines, two threads, the fastest of several turns side by side. *Transfer* is what the "
+        "executor uses: the whole matrix by nested dissection, then a product. *Nodal* factors Kirchhoff's "
+        "equations once and solves for each input. The difference is the largest, as a share of "
+        "the largest current."
+    )
+    command = "python -m tests.benchmarks.ir_drop --write"
+    write_table("ir-drop-solvers", "Solvers of IR drop", command, header, rows, note)
+
+
+def main() -> None:
+    """Measure, or store badcrossbar's currents."""
     if sys.argv[1:] == ["--store"]:
         store()
-    else:
-        print(measure().line())
+        return
+    result = measure()
+    sys.stdout.write(result.line() + "\n")
+    if sys.argv[1:] == ["--write"]:
+        write(result)
+
+
+if __name__ == "__main__":
+    main()
