@@ -30,7 +30,7 @@ from cimc.program.model import DeviceProgram
 from cimc.targets import Target
 from cimc.verification.batches import subset
 from cimc.verification.chips import draw_chips, varies
-from cimc.verification.data import check_data, load_data
+from cimc.verification.data import Data, check_data, load_data
 from cimc.verification.effects import Selection, Time, seconds_of, select
 from cimc.verification.evaluation import Evaluation
 from cimc.verification.options import CHIPS, Options
@@ -175,9 +175,7 @@ class _Study:
             "program": self._digest,
             "reference": "" if callable(reference) else digest_of_file(reference),
             "data": digest_of_data(self._data),
-            "calibration": (
-                digest_of_file(calibration) if isinstance(calibration, str | Path) else None
-            ),
+            "calibration": _digest_of_calibration(calibration),
             "samples": self._data.samples,
             "chips": self._options.chips,
             "seed": self._options.seed,
@@ -218,7 +216,7 @@ class _Study:
         free = None
         if point.compiled:
             runner = make(program, "noise-free", options.seed)
-            free = evaluation.score(runner, point.label).get(evaluation.baseline.metric)
+            free = evaluation.score(runner, "noise-free").get(evaluation.baseline.metric)
         drawn = draw_chips(
             make(program, "chip", options.seed),
             evaluation.feeds,
@@ -240,6 +238,12 @@ class _Study:
             data = "no data, as the program was"
         times = self._compiler.compiled
         return (f"the model was compiled again for {times} points, calibrated on {data}",)
+
+
+def _digest_of_calibration(data: Mapping[str, Array] | str | Path | None) -> str | None:
+    if data is None or isinstance(data, str | Path):
+        return None if data is None else digest_of_file(data)
+    return digest_of_data(Data(data, None, 0))
 
 
 def _selection(program: DeviceProgram, point: Point) -> Selection:

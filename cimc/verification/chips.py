@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cimc.program.model import DeviceProgram
@@ -78,8 +78,8 @@ def draw_chips(
     measured = len(sources_of(options.measured))
     count = measured if measured > 1 else options.chips
     for i in range(count):
-        progress("chips", i / count)
-        scores.append(score(chip.chip(options.seed + i), feeds, baseline))
+        one = chip.chip(options.seed + i)
+        scores.append(score(one, feeds, baseline, _told(progress, i, count)))
         if decider.update(scores[-1].get(metric)):
             break
     decision = decider.finish()
@@ -87,6 +87,12 @@ def draw_chips(
     warnings = _too_few(options, decider.interval, len(scores))
     values = tuple(s.get(metric) for s in scores)
     return Drawn(tuple(scores), values, decider.interval, decision, warnings)
+
+
+def _told(progress: Progress, chip: int, count: int) -> Callable[[float], None]:
+    """Return what tells the share of all chips from that of one."""
+    progress("chips", chip / count)
+    return lambda share: progress("chips", (chip + share) / count)
 
 
 def varies(program: DeviceProgram, options: Options, selection: Selection) -> bool:
