@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version
 
-from tests.benchmarks import BENCHMARKS
+from tests.benchmarks import BENCHMARKS, peers
 from tests.benchmarks.harness import Result
-from tests.zoo.results import write_table
+from tests.zoo.results import FOLDER, write_table
 
 TABLE = "benchmarks"
+HEADER = ("what", "measured", "bar", "passed", "others on the same work, same run")
+NOTE = (
+    "torch {torch}, numpy {numpy}, two threads, processor: {processor}. Ratios are of times "
+    "measured in turns in one process, the fastest of each; `make bench PEERS=1` installs the "
+    "other simulators that pip can install here and runs them too. They model less, see their "
+    "settings below: none of these ratios is one of equal physics. Not run: aihwkit, which has no "
+    "wheel for this Python, and CrossSim, which is not on the package index."
+)
 
 
 def run(name: str) -> Result | None:
@@ -39,25 +48,40 @@ def main() -> int:
         if result is not None:
             print(result.line(), flush=True)
     if given.write:
-        made = [result for result in results if result is not None]
-        rows = [
-            (
-                r.name,
-                f"{r.value:.3g} {r.unit}",
-                f"≤ {r.bar:g} {r.unit}",
-                "yes" if r.passed else "no",
-            )
-            for r in made
-        ]
-        write_table(
-            TABLE,
-            "Speed and memory",
-            "python -m tests.benchmarks --write",
-            ("what", "measured", "bar", "passed"),
-            rows,
-            note=f"torch {version('torch')}, numpy {version('numpy')}, two threads.",
-        )
+        made = {result.name: result for result in results if result is not None}
+        write(made)
     return 0 if all(result is not None and result.passed for result in results) else 1
+
+
+def write(made: dict[str, Result]) -> None:
+    """Write the table, and under it the lines with every setting and figure."""
+    rows = [row(name, made.get(name)) for name in BENCHMARKS]
+    note = NOTE.format(torch=version("torch"), numpy=version("numpy"), processor=peers.processor())
+    command = "make bench PEERS=1` and `python -m tests.benchmarks --write"
+    write_table(TABLE, "Speed and memory", command, HEADER, rows, note=note)
+    lines = ["", "## Settings and figures", "", "```json"]
+    lines += [result.line() for result in made.values()]
+    with (FOLDER / f"{TABLE}.md").open("a", encoding="utf-8") as file:
+        file.write("\n".join([*lines, "```", ""]))
+
+
+def row(name: str, result: Result | None) -> Sequence[str]:
+    """Return one row of the table."""
+    if result is None:
+        return (name, "not measured", "", "no", "")
+    return (
+        name,
+        f"{result.value:.3g} {result.unit}",
+        f"≤ {result.bar:g} {result.unit}",
+        "yes" if result.passed else "no",
+        "; ".join(f"{k} {_figure(v)}" for k, v in result.config.get("peers", {}).items()),
+    )
+
+
+def _figure(peer: object) -> str:
+    if not isinstance(peer, dict):
+        return str(peer)
+    return f"{peer['version']}: {peer['x_torch']:.3g} x plain torch, {peer['ms']:.3g} ms"
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import platform
 import shutil
 import subprocess
 import sys
@@ -94,6 +95,16 @@ def lightning(plain: nn.Module, tile: int) -> tuple[Callable[[Tensor], Any], str
 
     words = f"eval, max_input_size {tile}, inp_res = out_res = 254, out_bound 10, static range 3, "
     return run, words + "15 levels a channel; no programming noise, no read noise"
+
+
+def processor() -> str:
+    """Return what the system calls the processor."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main() -> int:
