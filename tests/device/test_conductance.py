@@ -1,9 +1,15 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cimc.device.conductance import differential_pair, offset_column
+from cimc.device.conductance import (
+    differential_pair,
+    middle_state,
+    offset_column,
+    offset_states,
+)
 
 G_MIN, G_MAX = 2.1, 17.85
 
@@ -59,3 +65,30 @@ def test_no_weight_but_zero(mapping, shape) -> None:
     assert g.shape == shape
     assert gain.tolist() == [0.0]
     torch.testing.assert_close(g, reference.expand_as(g))
+
+
+@pytest.mark.parametrize("per_column", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_levels_of_offset_columns_name_their_states(seed: int, per_column: bool) -> None:
+    """Any choice of states with the lowest or the highest among them is found again."""
+    rng = np.random.default_rng(seed)
+    states = tuple(np.cumsum(rng.uniform(0.5, 3.0, 7)).tolist())
+    middle = middle_state(states)
+    assert min(abs(s - (states[0] + states[-1]) / 2) for s in states) == abs(
+        states[middle] - (states[0] + states[-1]) / 2
+    )
+    inner = rng.choice(np.arange(1, 6), 3, replace=False)
+    ends = [[0], [6], [0, 6]][seed % 3]
+    chosen = np.sort(np.concatenate([inner, ends]))
+    differences = torch.tensor(states, dtype=torch.float64)[chosen] - states[middle]
+    scale = torch.from_numpy(rng.uniform(0.01, 10, 4 if per_column else 1))
+    levels = (scale[:, None] * differences).float()
+    index, gain = offset_states(levels if per_column else levels[0], states)
+    assert (index.reshape(-1, len(chosen)).numpy() == chosen).all()
+    torch.testing.assert_close(gain, scale.float())
+
+
+def test_a_column_of_zeros_stands_at_the_middle() -> None:
+    index, gain = offset_states(torch.zeros(2, 3), (1.0, 3.0, 4.0, 9.0))
+    assert index.tolist() == [[2] * 3] * 2
+    assert gain.tolist() == [0.0, 0.0]
