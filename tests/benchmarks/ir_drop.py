@@ -143,9 +143,9 @@ def write(result: Result) -> None:
     note = (
         f"Cells log-uniform from 10 to 500 kohm, {OHM:g} ohm a segment in word lines and bit "
         "lines, two threads, the fastest of several turns side by side. *Transfer* is what the "
-        "executor uses: the whole matrix by nested dissection, then a product. *Nodal* factors Kirchhoff's "
-        "equations once and solves for each input. The difference is the largest, as a share of "
-        "the largest current."
+        "executor uses: the whole matrix by nested dissection, then a product. *Nodal* factors "
+        "Kirchhoff's equations once and solves for each input. The difference is the largest, as "
+        "a share of the largest current."
     )
     command = "python -m tests.benchmarks.ir_drop --write"
     write_table("ir-drop-solvers", "Solvers of IR drop", command, header, rows, note)

@@ -66,7 +66,7 @@ def test_kirchhoff_holds_at_every_node_for_any_resistances(shape: tuple[int, int
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-9 * float(expected.max()))
 
 
-@pytest.mark.parametrize("ohm", [1e-6, 1e-3, 1e3, 1e6])
+@pytest.mark.parametrize("ohm", [1e-12, 1e-9, 1e-6, 1e-3, 1e3, 1e6])
 def test_extreme_wires_keep_their_digits(ohm: float) -> None:
     """For wires of almost no resistance: its effect is linear, at most ``r n G_total``."""
     g_us = cells(12, 9, seed=2)

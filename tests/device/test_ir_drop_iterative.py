@@ -102,6 +102,22 @@ def test_curved_cells_obey_kirchhoff(curve: Curve) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-7 * float(g_us.max()))
 
 
+def test_steps_that_overshoot_are_halved() -> None:
+    """Cells that saturate have almost no slope where Newton's method starts."""
+    wires, curve = Wires(driver_ohm=2e4), partial(_saturating, steepness=20.0)
+    found = currents_us(torch.tensor([[[100.0]]]), torch.ones(1, 1, 1), wires, curve)
+
+    def missing(i_us: float) -> float:
+        across = torch.tensor(1.0 - i_us * 1e-6 * 2e4, dtype=torch.float64)
+        return i_us - 100.0 * float(curve(across))
+
+    assert float(found) == pytest.approx(brentq(missing, 0.0, 100.0, xtol=1e-12), rel=1e-7)
+
+
+def _saturating(u: Tensor, steepness: float) -> Tensor:
+    return torch.tanh(steepness * u) / np.tanh(steepness)
+
+
 def test_without_wires_only_the_curve_acts() -> None:
     g_us, u = cells(2, 8, 5), inputs(1, 3, 8)
     found = currents_us(g_us, u, Wires(), SOFT)
