@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from cimc.executor import Executor
+from cimc.executor.cells import conductances_us
+from cimc.executor.physics import physics_of
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import Dac
 from cimc.program.model import DeviceProgram
@@ -243,3 +245,27 @@ def test_batches_move_currents_on_code_boundaries_only(drive: str) -> None:
     moved = np.abs(whole - ones) > 1e-5 * np.abs(whole).max()
     assert moved.sum() <= 5
     assert np.abs(whole - ones).max() <= 1.001 * step * (127 if drive == "parallel" else 2**6)
+
+
+def test_what_a_shift_leaves_of_cells_off_target() -> None:
+    """``q sum (G - G_ideal)``, whatever the input: the shift is taken off with ideal sums."""
+    noise = {"noise.programming": {"sigma": "1 uS"}}
+    outputs = {}
+    for signed in ("bipolar", "shift"):
+        device = device_of("differential-pair", signed=signed, **noise)
+        program = program_of(
+            "matmul", quarters((11, 6), 1), Geometry("matrix", 1, 11, 6), "differential-pair",
+            device, SIGNED, ["n", 11], rows=5,
+        )  # fmt: skip
+        x = np.random.default_rng(3).normal(0, 1.2, (7, 11)).astype(np.float32)
+        effects = frozenset({"dac", "programming"})
+        outputs[signed] = Executor(program, "chip", 5, effects=effects).run({"x": x}).outputs["y"]
+    layer = program.layers["w"]
+    physics = physics_of(program, "chip", effects)
+    ideal = layer.cells.planes
+    written = conductances_us(layer, ideal, physics, 5, {})
+    off = sum(s * (w - p)[0].sum(0) for s, w, p in zip((1, -1), written, ideal, strict=True))
+    expected = 15 * off.numpy() * float(layer.cells.gain) * 2.0 / 15
+    left = outputs["shift"] - outputs["bipolar"]
+    np.testing.assert_allclose(left, np.broadcast_to(expected, left.shape), rtol=0, atol=2e-4)
+    assert np.abs(expected).max() > 0.1

@@ -11,8 +11,11 @@ import torch
 from cimc.device.johnson import johnson_variance_us
 from cimc.executor import Executor
 from cimc.executor.circuit import circuit_of
+from cimc.executor.crossbars import Crossbars, wafer_of
 from cimc.executor.mismatch import mismatch_of
 from cimc.executor.physics import physics_of
+from cimc.executor.prepare import Crossbar, read_of
+from cimc.executor.workspace import Workspace
 from cimc.ir.geometry import Geometry
 from cimc.program.model import DeviceProgram
 from tests.executor import circuit_oracle as oracle
@@ -235,3 +238,51 @@ def test_everything_random_adds_up_in_one_draw() -> None:
     together = measured(program, x, "dac", "adc", "read", "johnson", "adc-noise").var(0)
     # Variances are known to 2.2 %; rounding is counted thrice on the left, 1/12 LSB^2 each.
     np.testing.assert_allclose(sum(parts), together, rtol=0.12)
+
+
+def test_every_group_has_converters_of_its_own() -> None:
+    """Here every tile has an array of its own."""
+    device = device_of("differential-pair", **ERRORS)
+    program = program_of(
+        "conv", quarters((6, 2, 3, 2), 2), Geometry("conv", 2, 12, 3, (3, 2)),
+        "differential-pair", device, SIGNED, ["n", 4, 4, 4], adc_bits=6, rows=8,
+        attributes={"group": 2},
+    )  # fmt: skip
+    gains, offsets = errors(program)
+    assert offsets.shape == (2, 1, 6)
+    assert len(np.unique(offsets)) == len(np.unique(gains)) == 12
+    assert np.all(offsets != 0)
+
+
+@pytest.mark.parametrize("group", [0, 1])
+@pytest.mark.parametrize("drive", ["parallel", "bit-serial"])
+@pytest.mark.parametrize("weights", WEIGHTS)
+def test_one_matrix_of_a_recurrent_layer(weights: str, drive: str, group: int) -> None:
+    """Ranges, errors, multipliers, corrections and gains of its own columns."""
+    device = device_of(weights, drive, "shift", **ERRORS)
+    program = program_of(
+        "rnn", quarters((2, 5, 9), 1), Geometry("recurrent", 2, 9, 5), weights, device, SIGNED,
+        ["t", "n", 9], adc_bits=6, i_max_us=ranges(weights, 2, 10, 24.0), rows=5, columns=3,
+        per_column=weights != "offset-column",
+    )  # fmt: skip
+    physics = physics_of(program, "chip", frozenset({"dac", "adc", "adc-offset", "adc-gain"}))
+    layer, circuit = program.layers["w"], circuit_of(physics)
+    cpu = torch.device("cpu")
+    seen = Crossbars(wafer_of(program, physics, cpu), 3).matrices("w")
+    tiles = [(int(a), int(b)) for a, b in layer.row_tiles]
+    mismatch = mismatch_of(layer, circuit, physics, 3, cpu)
+    use = layer.uses[0]
+    whole = Crossbar(layer.geometry, tiles, seen, mismatch, use.dac, use.adc)
+    read = read_of(whole.matrix(group), circuit, {}, None, Workspace())
+    x = np.random.default_rng(3).normal(0, 1.2, (4, 9)).astype(np.float32)
+    y = read(torch.from_numpy(x)).numpy()
+
+    codes, unit = codes_of(x, SIGNED)
+    gains, offsets = errors(program)
+    expected = [
+        oracle.multiply(
+            c, layer, planes_of(program), device, group, gain_errors=gains, offsets=offsets
+        )
+        for c in codes
+    ]
+    assert_same(y, np.stack(expected) * unit)
