@@ -120,6 +120,7 @@ def interval(values: Sequence[float]) -> str:
 def change(values: Sequence[float], base: Sequence[float]) -> str:
     """Return the mean of the differences, chip by chip, with the half width of its interval."""
     text = interval([v - b for v, b in zip(values, base, strict=True)])
+    text = text.replace("-0.00", "0.00", 1) if text.startswith("-0.00") else text
     return text if text.startswith("-") else f"+{text}"
 
 
@@ -198,8 +199,8 @@ def measure(images: int, chips: int, *, write: bool) -> None:
         summary += levels(wired, "Of the chip with wires of 1 ohm a cell and no I-V curve")
         note = (
             f"ResNet-8 on {images:,} test images of Fashion-MNIST, compiled once with 16 levels "
-            "for the chip `tests/end_to_end/nonideal.yaml`: every non-ideality at a strength that "
-            "published chips have, one day after programming, at 310 K. IR drop is measured on "
+            "for the chip `tests/end_to_end/nonideal.yaml`: every non-ideality at a chosen, "
+            "moderate strength, one day after programming, at 310 K. IR drop is measured on "
             "the same program with wires and without the I-V curve. Seeds: 0 for the compiler, "
             f"0 to {chips - 1} for the {chips} chips, the same ones in every row; ± is the half "
             f"width of Student's {100 * CONFIDENCE:.0f} % interval over chips, of differences "
