@@ -190,6 +190,12 @@ CASES = [
     ),
     ("differential-pair", {"noise.thermal": {"temperature": "400 K", "ea_hrs": "0.5 eV"}}, None),
     ("differential-pair", {"array.rows": None, "array.columns": None}, None),
+    (
+        "differential-pair",
+        {"array.rows": 2049, "wires.word_line": "1 ohm"},
+        "rows",
+    ),
+    ("differential-pair", {"array.rows": 2048, "wires.word_line": "1 ohm"}, None),
     ("differential-pair", {"sources": {"adc.bit": "x"}}, "sources.adc.bit: names no setting"),
     ("differential-pair", {"sources": {"noise.read.one_over_f.t_read": "x"}}, None),
     ("signed", {"cell": {"g_max": "2 uS"}}, "leave g_min and g_max out"),
