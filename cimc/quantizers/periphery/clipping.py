@@ -11,6 +11,10 @@ from cimc.quantizers.periphery.currents import Drive, Reading, convert
 from cimc.quantizers.periphery.search import Ranges, Task, output_error
 
 
+#: A current this many times the full scale is at it: sums in float32 are not exact.
+_BEYOND = 1 + 1e-5
+
+
 def inputs_clipped(x: Tensor, drive: Drive, x_max: float) -> float:
     """Return the share of inputs outside the range of the DAC, 0..1."""
     outside = x.abs() > x_max if drive.signed else (x > x_max) | (x < 0)
@@ -22,7 +26,7 @@ def conversions_clipped(reading: Reading, x: Tensor, ranges: Ranges) -> float:
     clipped = total = 0
     tiles = convert(reading, x, ranges.x_max).tiles
     for currents, full in zip(tiles, ranges.i_max_us, strict=True):
-        outside = currents.abs() > full
+        outside = currents.abs() > full * _BEYOND
         if not reading.adc_signed:
             outside |= currents < 0
         clipped += int(outside.sum())

@@ -15,10 +15,11 @@ def usual_drive(drive: Drive) -> tuple[float, float, float]:
 
     Inputs are taken to be half-normal with a scale of a third of the full range, all of one sign
     for the mean.  A pulse of a bit-serial drive is there in half of the cases, which the lower
-    bits approach and the upper bits stay below.  Shifted inputs are half as large around 1/2.
+    bits approach and the upper bits stay below; shifted inputs near 0, the most frequent, have
+    all bits but the top one.  Shifted inputs driven as a whole are half as large around 1/2.
     """
     if drive.pulses.bits:
-        return 0.0, 0.5, 0.5
+        return (1.0, 0.0, 0.25) if drive.pulses.shift else (0.0, 0.5, 0.5)
     mean, power = math.sqrt(2 / math.pi) / 3, 1 / 9
     if drive.pulses.shift:
         return 0.5, mean / 2, power / 4

@@ -41,6 +41,8 @@ def test_usual_inputs_are_hardly_clipped(drive, after):
     x = normal(2000, 2, 64, seed=9) / 3
     x = x if drive.signed else x.abs()
     assert conversions_clipped(layer, x, Ranges(1.0, full)) < 2e-3
+    assert conversions_clipped(layer, x.clamp(min=0), Ranges(1.0, full)) < 2e-3
+    assert conversions_clipped(layer, x / 30, Ranges(1.0, full)) < 2e-3
     # And they are not far too wide: some current comes within a factor of eight.
     top = max(
         float((t.abs() / f).max()) for t, f in zip(convert(layer, x, 1.0).tiles, full, strict=True)
