@@ -5,6 +5,9 @@ Every effect takes conductances [uS] and a site, and changes them in place.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+
 import torch
 from torch import Tensor
 
@@ -51,15 +54,15 @@ def stick_cells(g_us: Tensor, site: Site) -> Tensor:
 
 def stick_lines(g_us: Tensor, site: Site) -> Tensor:
     """Stick the cells on stuck lines; see :mod:`cimc.device.lines`."""
-    for cells, word, bit in _broken(g_us, site):
-        lines.stick_lines(cells, word.stuck, bit.stuck, site.physics.target.cell.g_max_us)
+    for cells, word, bit in _hit(g_us, site, attrgetter("stuck")):
+        lines.stick_lines(cells, word, bit, site.physics.target.cell.g_max_us)
     return g_us
 
 
 def cut_lines(g_us: Tensor, site: Site) -> Tensor:
     """Take the cells on open lines out of the circuit; see :mod:`cimc.device.lines`."""
-    for cells, word, bit in _broken(g_us, site):
-        lines.cut_lines(cells, word.open, bit.open)
+    for cells, word, bit in _hit(g_us, site, attrgetter("open")):
+        lines.cut_lines(cells, word, bit)
     return g_us
 
 
@@ -78,22 +81,20 @@ def broken_lines(
     )
 
 
-def _broken(g_us: Tensor, site: Site) -> list[tuple[Tensor, lines.BrokenLines, lines.BrokenLines]]:
-    """Return views of the cells, block by block, with the state of their lines."""
-    arrays: dict[int, tuple[lines.BrokenLines, lines.BrokenLines]] = {}
-    found = []
+def _hit(
+    g_us: Tensor, site: Site, broken: Callable[[lines.BrokenLines], Tensor]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield views of the blocks that broken lines hit, and which of their lines those are."""
+    arrays: dict[int, tuple[Tensor, Tensor]] = {}
     for block in site.blocks():
         if block.array not in arrays:
             size = site.array_size(block.array)
-            arrays[block.array] = broken_lines(site.physics, site.seed, block.array, *size)
-        word, bit = arrays[block.array]
-        here = _of(word, block.word_lines, g_us.device), _of(bit, block.bit_lines, g_us.device)
-        found.append((g_us[block.cells], *here))
-    return found
-
-
-def _of(broken: lines.BrokenLines, where: slice, device: torch.device) -> lines.BrokenLines:
-    return lines.BrokenLines(broken.open[where].to(device), broken.stuck[where].to(device))
+            word, bit = broken_lines(site.physics, site.seed, block.array, *size)
+            arrays[block.array] = broken(word), broken(bit)
+        word_lines, bit_lines = arrays[block.array]
+        rows, columns = word_lines[block.word_lines], bit_lines[block.bit_lines]
+        if bool(rows.any()) or bool(columns.any()):
+            yield g_us[block.cells], rows.to(g_us.device), columns.to(g_us.device)
 
 
 def heat(g_us: Tensor, site: Site) -> Tensor:
