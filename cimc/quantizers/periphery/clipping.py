@@ -10,7 +10,6 @@ from torch import Tensor
 from cimc.quantizers.periphery.currents import Drive, Reading, convert
 from cimc.quantizers.periphery.search import Ranges, Task, output_error
 
-
 #: A current this many times the full scale is at it: sums in float32 are not exact.
 _BEYOND = 1 + 1e-5
 
