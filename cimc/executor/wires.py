@@ -8,7 +8,7 @@ stretch of the bit lines is only longer wire.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,8 +16,8 @@ from torch import Tensor
 
 from cimc.device.ir_drop import Wires, transfer_us
 from cimc.executor.physics import Physics
-from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.positions import blocks, planes_of
+from cimc.program.model import DeviceProgram
+from cimc.program.positions import Block, blocks, planes_of
 from cimc.targets import Target
 
 Planes = tuple[Tensor, ...]
@@ -25,12 +25,16 @@ Planes = tuple[Tensor, ...]
 Driven = tuple[int, int, int]
 #: What bit lines see with some word lines driven, float32 ``(driven, columns)`` [uS].
 Solved = dict[Driven, Tensor]
+#: Layer, plane, and a block of it.
+Placed = tuple[str, int, Block]
 
 #: Non-idealities that give every chip cells of its own.
 _RANDOM_CELLS = frozenset({
     "programming", "device-to-device", "correlated", "relaxation", "drift", "stuck", "lines",
     "telegraph",
 })  # fmt: skip
+#: Cells of the arrays that are solved at once: 16 arrays of 64 x 64, or one of 256 x 256.
+_AT_ONCE = 1 << 16
 
 
 def same_cells(physics: Physics) -> bool:
@@ -83,11 +87,19 @@ class WiredArrays:
     _planes: dict[str, Planes] = field(default_factory=dict)
     _arrays: dict[int, Tensor] = field(default_factory=dict)
     _solved: Solved = field(default_factory=dict)
+    _of_layer: dict[str, list[Placed]] = field(default_factory=dict)
+    _on_array: dict[int, list[Placed]] = field(default_factory=dict)
     _places: dict[str, frozenset[int]] = field(default_factory=dict)
     _waiting: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._places = {n: _arrays_of(layer) for n, layer in self.program.layers.items()}
+        for name, layer in self.program.layers.items():
+            planes = range(planes_of(layer))
+            placed = [(name, plane, block) for plane in planes for block in blocks(layer, plane)]
+            self._of_layer[name] = placed
+            self._places[name] = frozenset(block.array for _, _, block in placed)
+            for one in placed:
+                self._on_array.setdefault(one[2].array, []).append(one)
         self._waiting = set(self._places)
 
     def planes(self, name: str) -> Planes:
@@ -102,26 +114,30 @@ class WiredArrays:
         The element at row i and column j of a group is the current into the bit line of column j
         per volt on the word line of row i.
         """
-        layer = self.program.layers[name]
-        planes = self.planes(name)
-        seen = tuple(torch.empty_like(plane) for plane in planes)
-        for number, plane in enumerate(seen):
-            for block in blocks(layer, number):
-                lines = block.word_lines
-                through = self._through((block.array, lines.start, lines.stop))
-                plane[block.cells] = through[:, block.bit_lines]
+        placed = self._of_layer[name]
+        known = self._solved if self.kept is None else self.kept
+        self._solve([_driven(block) for _, _, block in placed], known)
+        seen = tuple(torch.zeros_like(plane) for plane in self.planes(name))
+        for _, plane, block in placed:
+            seen[plane][block.cells] = known[_driven(block)][:, block.bit_lines]
         self._forget(name)
         return seen
 
-    def _through(self, driven: Driven) -> Tensor:
-        """Return what all bit lines of an array see of the driven word lines."""
-        known = self._solved if self.kept is None else self.kept
-        if driven not in known:
-            array, first, last = driven
-            g_us = self._array(array)
-            wires = wires_of(self.target).below(len(g_us) - last)
-            known[driven] = transfer_us(g_us[first:last], wires).to(torch.float32)
-        return known[driven]
+    def _solve(self, wanted: Sequence[Driven], known: Solved) -> None:
+        """Solve arrays as they are driven, those that differ only in their cells together."""
+        alike: dict[tuple[int, int], list[Driven]] = {}
+        for driven in dict.fromkeys(wanted):
+            if driven not in known:
+                alike.setdefault(driven[1:], []).append(driven)
+        for (first, last), group in alike.items():
+            rows, columns = self._array(group[0][0]).shape
+            wires = wires_of(self.target).below(rows - last)
+            at_once = max(1, _AT_ONCE // ((last - first) * columns))
+            for start in range(0, len(group), at_once):
+                some = group[start : start + at_once]
+                cells = torch.stack([self._array(array)[first:last] for array, _, _ in some])
+                seen = transfer_us(cells, wires).to(torch.float32)
+                known.update(zip(some, seen, strict=True))
 
     def _array(self, array: int) -> Tensor:
         """Return the conductances of all cells of an array, ``(rows, columns)`` [uS]."""
@@ -132,18 +148,14 @@ class WiredArrays:
     def _filled(self, array: int) -> Tensor:
         shape = self.target.array.rows, self.target.array.columns
         assert None not in shape, "arrays with wires end somewhere"
-        on_it = [name for name, arrays in self._places.items() if array in arrays]
-        device = self.planes(on_it[0])[0].device
+        on_it = self._on_array[array]
+        device = self.planes(on_it[0][0])[0].device
         if self.idle is None:
             out = torch.full(shape, self.target.cell.g_min_us, device=device)  # type: ignore[arg-type]
         else:
             out = self.idle(array)
-        for name in on_it:
-            layer, planes = self.program.layers[name], self.planes(name)
-            for number in range(planes_of(layer)):
-                for block in blocks(layer, number):
-                    if block.array == array:
-                        out[block.word_lines, block.bit_lines] = planes[number][block.cells]
+        for name, plane, block in on_it:
+            out[block.word_lines, block.bit_lines] = self.planes(name)[plane][block.cells]
         return out
 
     def _forget(self, name: str) -> None:
@@ -160,7 +172,6 @@ class WiredArrays:
         }
 
 
-def _arrays_of(layer: ProgramLayer) -> frozenset[int]:
-    """Return the numbers of the arrays a layer has cells on."""
-    planes = range(planes_of(layer))
-    return frozenset(block.array for plane in planes for block in blocks(layer, plane))
+def _driven(block: Block) -> Driven:
+    """Return what is driven when a block is read."""
+    return block.array, block.word_lines.start, block.word_lines.stop
