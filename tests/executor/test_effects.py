@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from cimc.executor import Executor
+from cimc.executor.crossbars import Crossbars, wafer_of
+from cimc.executor.physics import physics_of
 from cimc.ir.geometry import Geometry
 from cimc.ir.layer import Dac
 from tests.executor.devices import SECTIONS
@@ -60,3 +65,16 @@ def test_all_at_once(encoding: str) -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.isfinite(first).all()
+
+
+def test_a_layer_is_the_same_with_and_without_others_beside_it() -> None:
+    """Also where they share its arrays, before it or after it in the program."""
+    alone = network(**ALL)
+    other = replace(alone.layers["w"], name="v")
+    seen = []
+    for layers in (alone.layers, {**alone.layers, "v": other}, {"v": other, **alone.layers}):
+        program = replace(alone, layers=layers)
+        wafer = wafer_of(program, physics_of(program, "chip", at_s=1e4), torch.device("cpu"))
+        seen.append(Crossbars(wafer, 3).matrices("w").lanes[0].delta_us)
+    assert torch.equal(seen[0], seen[1])
+    assert torch.equal(seen[0], seen[2])
