@@ -92,7 +92,8 @@ def main() -> int:
             f"after. Mean of {given.chips} chips, seeds 0 to {given.chips - 1}, ± half the width "
             "of Student's 95 % interval, at the target's time of evaluation and later where it "
             "ages; flash was measured for 5 days, a month is extrapolated. The network needs 10 "
-            "arrays of 128 x 128 and does not fit `rram-tiny`. [Devices compared](../devices.md) says what the targets are."
+            "arrays of 128 x 128 and does not fit `rram-tiny`. [Devices compared](../devices.md) "
+            "says what the targets are."
         )
         command = "python -m tests.end_to_end.devices --write"
         write_table("devices", "Shipped targets", command, HEADER, rows, note)
