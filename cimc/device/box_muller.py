@@ -3,8 +3,8 @@
 G. E. P. Box, M. E. Muller, "A note on the generation of random normal deviates", Ann. Math. Stat.
 29, 610 (1958): with ``u`` and ``a`` uniform, ``r = sqrt(-2 ln u)`` and an angle ``2 pi a`` are the
 polar coordinates of two independent normal numbers.  ``u`` is an odd multiple of ``2**-31`` below
-1, so the distribution differs from the normal one by less than ``2**-30``, and no number is beyond
-6.56; ``torch.Tensor.normal_`` takes 24 bits and ends at 5.77.
+1, rounded to float32, so the distribution function is right to ``2**-24``, in the tails to
+``2**-30``, and no number is beyond 6.56; ``torch.Tensor.normal_`` takes 24 bits and ends at 5.77.
 
 Sine and cosine come from ``t = tan(angle / 2)``, one slow function instead of two:
 ``sin = 2 t / (1 + t**2)`` and ``cos = 1 - 2 / (1 + t**2)`` up to its sign, which is as good.
