@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from cimc.device.ir_drop import Wires
+from cimc.device.ir_drop import Wires, transfer_us
 from cimc.device.nodal import Nodal
 from cimc.executor import Executor
 from cimc.executor.physics import physics_of
@@ -153,7 +153,7 @@ def test_what_no_layer_needs_is_forgotten() -> None:
     assert same_cells(physics)
     arrays = WiredArrays(program, physics.target, lambda n: program.layers[n].cells.planes)
     arrays.effective("w")
-    assert not (arrays._planes or arrays._arrays or arrays._solved)
+    assert (arrays._planes, arrays._arrays, arrays._solved) == ({}, {}, {})
 
 
 def test_fluctuations_shrink_with_what_cells_contribute() -> None:
@@ -162,3 +162,25 @@ def test_fluctuations_shrink_with_what_cells_contribute() -> None:
     assert found is not None
     torch.testing.assert_close(found[0], torch.tensor([[0.09, 0.0]]))
     assert through_wires(None, cells, seen) is None
+
+
+def test_fluctuations_behind_wires_are_right_to_first_order_in_the_drop() -> None:
+    """2,000 reads with every cell drawn; the spread of a column has an error of 1.6 %.
+
+    Of all 40 columns together 0.25 %: the bounds are those of the approximation, not of chance.
+    """
+    draw = torch.Generator().manual_seed(0)
+    g_us = 2.0 + 16.0 * torch.rand(30, 40, generator=draw, dtype=torch.float64)
+    u, sigma = torch.rand(30, generator=draw, dtype=torch.float64), 0.02
+    wires = Wires(13.0, 13.0)
+    cells, seen = (g_us,), (transfer_us(g_us, wires),)
+    drop = 1.0 - float((u @ seen[0]).sum() / (u @ g_us).sum())
+    assert 0.08 < drop < 0.12
+    modelled = through_wires((sigma**2 * g_us.square(),), cells, seen)
+    assert modelled is not None
+    noise = torch.randn((2000, 30, 40), generator=draw, dtype=torch.float64)
+    reads = u @ transfer_us(g_us * (1.0 + sigma * noise), wires)
+    ratio = float((u.square() @ modelled[0]).sum() / reads.var(0).sum()) ** 0.5
+    ideal = float((u.square() @ (sigma**2 * g_us.square())).sum() / reads.var(0).sum()) ** 0.5
+    assert 1.0 < ratio < 1.06
+    assert ideal > 1.1
