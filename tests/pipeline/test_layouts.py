@@ -144,3 +144,35 @@ def test_sums_of_multipliers_on_pairs(network):
     with pytest.raises(UsageError) as caught:
         compile_model(network, target=target("pair"), quantizer="n-multiplier", levels=12)
     assert caught.value.code == "CIMC-U37"
+
+
+EFFECTS = {
+    "noise.programming": {"sigma": "0.001 uS"},
+    "noise.device_to_device": {"sigma_lrs": 1e-4, "sigma_hrs": 1e-4},
+    "noise.correlated": {"sigma_relative": 1e-4, "length": 4.0},
+    "noise.read": {"sigma_relative": 1e-4},
+    "noise.drift": {"nu": 1e-4, "t0": "1 s", "compensation": "per-column"},
+    "noise.relaxation": {"rate": 1e-5, "sigma_relative": 1e-5},
+    "noise.thermal": {"temperature": "301 K", "tc_lrs_per_k": 1e-4, "bandwidth": "1 MHz"},
+    "wires.word_line": "0.01 ohm",
+    "wires.bit_line": "0.01 ohm",
+    "adc.offset_lsb": 0.1,
+    "adc.gain_sigma": 1e-4,
+    "adc.noise_lsb": 0.1,
+    "read.at": "100 s",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_small_effects_change_results_a_little(network, layout):
+    """Every effect at once reaches the cells of every layout; none is out of proportion."""
+    x, data = samples(12, 2), samples(40, 1)
+    program = compile_model(network, target=target(layout, **EFFECTS), data=data).program
+    fine = Executor(program, mode="noise-free").run(x).outputs["y"]
+    scale = np.abs(fine).max()
+    chips = [Executor(program, mode="chip", seed=k).run(x).outputs["y"] for k in (0, 0, 1)]
+    assert np.array_equal(chips[0], chips[1])
+    for chip in (chips[0], chips[2]):
+        error = np.sqrt(np.square(chip - fine).mean()) / scale
+        assert 1e-5 < error < 0.02
+    assert not np.array_equal(chips[0], chips[2])
