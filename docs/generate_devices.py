@@ -176,8 +176,14 @@ ROWS: dict[str, Callable[[Target], str]] = {
     "left after a day": left,
     "drift compensation": compensation,
     "wires": lambda t: f"{number(t.wires.word_line_ohm)} ohm a cell" if _wired(t) else "-",
+    "a read": lambda t: _cost(t.costs.mvm_time_ns, "ns"),
+    "a conversion": lambda t: _cost(t.costs.adc_energy_pj, "pJ"),
     "energy a product": energy,
 }
+
+
+def _cost(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{number(value)} {unit}"
 
 
 def _wired(t: Target) -> bool:

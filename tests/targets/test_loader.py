@@ -46,6 +46,7 @@ def test_the_shipped_devices():
     assert sizes == {
         "flash": (256, 4096),
         "ideal": (None, None),
+        "neurram": (256, 48),
         "otp": (256, 4096),
         "pcm": (256, 64),
         "rram": (256, 4096),
@@ -101,6 +102,25 @@ def test_the_flash_device_is_the_published_one():
     lost = slow.rate * decades
     assert 800.0 * lost == pytest.approx(37.9, rel=0.05)
     assert 1200.0 * lost == pytest.approx(52.6, rel=0.05)
+
+
+def test_the_neurram_device_is_the_published_fit():
+    """Its polynomials for 1 s and 1 day [uS], from g^4 down, written down a second time."""
+    target = load_target("neurram")
+    noise, g_max = target.noise, target.cell.g_max_us
+
+    def sigma(coefficients, part):
+        return sum(a * part**k for k, a in enumerate(reversed(coefficients)))
+
+    second = (-16.815, 45.393, -43.853, 16.030, 0.348)
+    day = (-16.458, 47.095, -50.773, 22.086, 0.701)
+    for part in (0.025, 0.5, 1.0):
+        own = g_max * sum(a * part**k for k, a in enumerate(noise.programming.polynomial))
+        assert own == pytest.approx(sigma(second, part))
+    added = [sigma(day, part) ** 2 - sigma(second, part) ** 2 for part in (0.025, 0.25)]
+    decades = math.log10(1.0 + 86_400.0 / noise.relaxation.t0_s)
+    spread = (g_max - target.cell.g_min_us) * noise.relaxation.sigma_relative
+    assert spread**2 * decades == pytest.approx(sum(added) / 2, rel=0.02)
 
 
 def test_wires_are_all_that_rram_wires_adds():
