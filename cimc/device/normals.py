@@ -95,7 +95,8 @@ class Normals:
         helping = [_pool().submit(waiting.work) for _ in range(helpers)]
         waiting.work()
         for helper in helping:
-            helper.result()
+            if not helper.cancel():  # one that never got its turn has nothing left to do
+                helper.result()
 
 
 class _Waiting:

@@ -1,10 +1,12 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import torch
 from scipy import stats
 
-from cimc.device.normals import LANES, SMALL, Normals
+from cimc.device.normals import LANES, SMALL, Normals, _pool
 
 
 @pytest.fixture
@@ -104,3 +106,18 @@ def test_threads_may_draw_at_the_same_time() -> None:
     with ThreadPoolExecutor(4) as pool:
         drawn = list(pool.map(lambda _: source.like(torch.empty(2 * SMALL)).clone(), range(16)))
     assert all(abs(float(x.std()) - 1) < 0.03 for x in drawn)
+
+
+def test_helpers_that_do_not_come_are_not_waited_for(threads) -> None:
+    """Busy ones, or those a forked process does not have."""
+    threads(2)
+    release = Event()
+    busy = [_pool().submit(release.wait, 30) for _ in range(LANES)]
+    try:
+        start = time.perf_counter()
+        drawn = Normals(1, "test").like(torch.empty(LANES * SMALL)).clone()
+        assert time.perf_counter() - start < 20
+    finally:
+        release.set()
+    assert all(job.result() for job in busy)
+    assert torch.equal(drawn, Normals(1, "test").like(torch.empty(LANES * SMALL)))
