@@ -15,7 +15,7 @@ import pytest
 
 import cimc
 from cimc.executor import Executor
-from cimc.targets import Target
+from cimc.targets import Target, list_targets, load_target
 from tests.end_to_end.build import model, node, normal
 from tests.targets.factories import changed, plain
 from tests.zoo.task import Array
@@ -143,10 +143,9 @@ def error(got: Array, expected: Array) -> float:
     return float(np.sqrt(np.mean((got - expected) ** 2)) / expected.std())
 
 
-def check(seed: int) -> None:
-    """Compile for one random chip, with or without data, and run it in every mode."""
-    data = None if seed % 2 else {"x": CALIBRATION}
-    program = cimc.compile(NETWORK, target=Target.from_plain(description(seed)), data=data)
+def check(target: Target, data: dict[str, Array] | None) -> None:
+    """Compile for a chip and run it in every mode."""
+    program = cimc.compile(NETWORK, target=target, data=data)
     ideal = outputs(program, "ideal")
     # Ranges of converters that are guessed from the weights clip more.
     assert error(outputs(program, "noise-free"), ideal) < (0.2 if data else 1.2)
@@ -156,13 +155,23 @@ def check(seed: int) -> None:
     assert np.array_equal(outputs(program, "chip"), chip)
 
 
+def check_random(seed: int) -> None:
+    """Check a random chip, with calibration data or without."""
+    check(Target.from_plain(description(seed)), None if seed % 2 else {"x": CALIBRATION})
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_chips(seed: int) -> None:
-    check(seed)
+    check_random(seed)
+
+
+@pytest.mark.parametrize("name", list_targets())
+def test_shipped_targets(name: str) -> None:
+    check(load_target(name), {"x": CALIBRATION})
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(8, 168, 20))
 def test_many_random_chips(first: int) -> None:
     for seed in range(first, first + 20):
-        check(seed)
+        check_random(seed)
