@@ -97,12 +97,14 @@ def layer(
     ]
     tiles = [(*cells, first_array + layout.arrays * k, 0, 0) for k, cells in enumerate(grid)]
     analog = states is None or encoding == "signed"
+    # Without subtraction before the converter, currents are larger.
+    full = 400.0 if encoding == "bit-sliced" else 40.0
     converters = [
         ProgramUse(
             operation,
             operand,
             Dac() if analog else Dac(8, True, "static", 2.5),
-            Adc() if analog else Adc(8, torch.full((len(row_cuts), lane_count(device), 1), 40.0)),
+            Adc() if analog else Adc(8, torch.full((len(row_cuts), lane_count(device), 1), full)),
         )
         for operation, operand in uses
     ]
