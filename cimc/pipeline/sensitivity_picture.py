@@ -102,14 +102,19 @@ def _dots(
         low, high = _bounds(point, report)
         if low is not None and high is not None:
             axes.plot([low, high], [row, row], color=colour, linewidth=1.0)
-        if point.gain is not None and point.gain_low is not None and point.gain_high is not None:
-            ends = [_shown(point.mean - point.gain + g, report) for g in _gains(point)]
+        if ends := _gains(point, report):
             axes.plot(ends, [row, row], color=colour, linewidth=3.5, solid_capstyle="butt")
         axes.plot([middle], [row], marker=marker, markersize=5.5, color=colour, linestyle="none")
 
 
-def _gains(point: PointResult) -> tuple[float, float]:
-    return point.gain_low or 0.0, point.gain_high or 0.0
+def _gains(point: PointResult, report: SensitivityReport) -> list[float]:
+    """Return the ends of the interval of the difference from all, put at the mean of all."""
+    if point.gain is None or point.gain_low is None or point.gain_high is None:
+        return []
+    whole = point.mean - point.gain
+    most = math.inf if report.metric == "snr_db" else 1.0
+    ends = [min(whole + g, most) for g in (point.gain_low, point.gain_high)]
+    return [_shown(end, report) for end in ends]
 
 
 def _limits(points: Sequence[PointResult], report: SensitivityReport) -> tuple[float, float]:
@@ -123,6 +128,7 @@ def _limits(points: Sequence[PointResult], report: SensitivityReport) -> tuple[f
             ends += [b for b in (point.ci_low, point.ci_high) if b is not None]
     ends += [report.ideal] + ([] if report.reference is None else [report.reference])
     shown = [_shown(v, report) for v in ends if math.isfinite(v)] or [0.0]
+    shown += [end for point in points for end in _gains(point, report)]
     margin = 0.06 * (max(shown) - min(shown)) or 1.0
     return min(shown) - margin, max(shown) + margin
 
