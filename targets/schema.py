@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from cimc.targets import problems, rules
 from cimc.targets.fields import Section
+from cimc.targets.noise_sections import Lines, Noise, ProgrammingNoise, Stuck, Wires
 from cimc.targets.problems import Problem
 from cimc.targets.sections import (
     AdcSection,
@@ -17,15 +18,10 @@ from cimc.targets.sections import (
     Cell,
     Chip,
     Costs,
-    Lines,
-    Noise,
     Pair,
     Programming,
-    ProgrammingNoise,
     Read,
     Slices,
-    Stuck,
-    Wires,
 )
 
 #: Version of the description format.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cimc.targets.compatibility import EFFECTS, Effect, switched_on
+from cimc.targets.compatibility import switched_on
 from cimc.targets.problems import Path, Problem
 
 if TYPE_CHECKING:
@@ -30,23 +30,10 @@ class Unsupported:
     value: Callable[[Target], object]
 
 
-#: Non-idealities (by switch) that the executor cannot model yet.
-NOT_YET: Final[frozenset[str]] = frozenset()
-
-
-def _on(effect: Effect) -> Callable[[Target], object]:
-    return lambda target: "given" if effect.on(target) else None
-
-
 UNSUPPORTED: Final[tuple[Unsupported, ...]] = (
     Unsupported(
         ("wires",), "wire resistance around cells with an I-V curve", "one of the two",
         lambda t: "both" if "ir-drop" in switched_on(t) and t.cell.nonlinearity else None,
-    ),
-    *(
-        Unsupported(effect.path, effect.title, "leaving it out", _on(effect))
-        for effect in EFFECTS
-        if effect.name in NOT_YET
     ),
 )  # fmt: skip
 

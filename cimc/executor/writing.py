@@ -15,7 +15,8 @@ from cimc.device.device_to_device import vary_states
 from cimc.errors import ProgramError
 from cimc.executor.site import Site
 from cimc.program.positions import Block
-from cimc.targets.sections import Cell, Correlated, ProgrammingNoise
+from cimc.targets.noise_sections import Correlated, ProgrammingNoise
+from cimc.targets.sections import Cell
 
 #: Arrays of a wafer lie on a square grid with sides of so many.
 WAFER_SIDE = 1024

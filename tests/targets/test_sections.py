@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from cimc.targets import noise_sections as noise
 from cimc.targets import sections
 
 NOISE = {
@@ -27,25 +28,25 @@ NOISE = {
 
 
 def test_noise_is_read_in_the_units_of_the_names():
-    noise = sections.Noise.model_validate(NOISE)
-    assert noise.programming.verify.tolerance_us == 0.5
-    assert noise.read.one_over_f.t_read_s == 250e-9
-    assert (noise.thermal.temperature_k, noise.thermal.reference_k) == (358.0, 298.0)
-    assert (noise.thermal.ea_hrs_ev, noise.thermal.bandwidth_hz) == (0.08, 5e6)
-    assert (noise.drift.t0_s, noise.drift.nu_limits) == (20.0, (0.049, 0.1))
-    assert (noise.relaxation.rest_us, noise.relaxation.t0_s) == (3.0, 3600.0)
+    given = noise.Noise.model_validate(NOISE)
+    assert given.programming.verify.tolerance_us == 0.5
+    assert given.read.one_over_f.t_read_s == 250e-9
+    assert (given.thermal.temperature_k, given.thermal.reference_k) == (358.0, 298.0)
+    assert (given.thermal.ea_hrs_ev, given.thermal.bandwidth_hz) == (0.08, 5e6)
+    assert (given.drift.t0_s, given.drift.nu_limits) == (20.0, (0.049, 0.1))
+    assert (given.relaxation.rest_us, given.relaxation.t0_s) == (3.0, 3600.0)
 
 
 def test_noise_is_written_as_it_is_read():
-    noise = sections.Noise.model_validate(NOISE)
-    written = noise.model_dump(by_alias=True, mode="json")
+    given = noise.Noise.model_validate(NOISE)
+    written = given.model_dump(by_alias=True, mode="json")
     assert written["thermal"]["bandwidth"] == "5000000 Hz"
     assert written["drift"]["nu_limits"] == [0.049, 0.1]
-    assert sections.Noise.model_validate(written) == noise
+    assert noise.Noise.model_validate(written) == given
 
 
 def test_wires_and_reads():
-    wires = sections.Wires.model_validate({"word_line": "1.5 ohm", "driver": "0.1 kohm"})
+    wires = noise.Wires.model_validate({"word_line": "1.5 ohm", "driver": "0.1 kohm"})
     assert (wires.word_line_ohm, wires.driver_ohm, wires.sense_ohm) == (1.5, 100.0, 0.0)
     assert sections.Read.model_validate({"at": "1 d"}).at_s == 86_400.0
     assert sections.Nonlinearity.model_validate({"sinh": "250 mV"}).sinh_v == 0.25
@@ -54,33 +55,37 @@ def test_wires_and_reads():
 @pytest.mark.parametrize(
     ("section", "data", "text"),
     [
-        (sections.Thermal, {"temperature": "0 K"}, "greater than 0"),
-        (sections.Thermal, {"temperature": 300}, "should be written with its unit"),
-        (sections.Thermal, {"temperature": "27 C"}, "should be in K"),
-        (sections.Thermal, {"bandwidth": "0 Hz"}, "greater than 0"),
-        (sections.Thermal, {"ea_hrs": "-1 eV"}, "greater than or equal to 0"),
-        (sections.Thermal, {"tc_lrs_per_k": 0.2}, "less than or equal to 0.1"),
-        (sections.Drift, {}, "Field required"),
-        (sections.Drift, {"nu": 1.5}, "less than or equal to 1"),
-        (sections.Drift, {"nu": 0.1, "nu_limits": [0.1]}, "Field required"),
-        (sections.Drift, {"nu": 0.1, "t0": "0 s"}, "greater than 0"),
-        (sections.Drift, {"nu": 0.1, "compensation": "per-row"}, "per-column"),
-        (sections.Relaxation, {"rate": -0.1}, "greater than or equal to 0"),
-        (sections.OneOverF, {}, "Field required"),
-        (sections.OneOverF, {"amplitude": 0.1, "t_read": "1 min"}, None),
-        (sections.Telegraph, {"amplitude": 1.5}, "less than or equal to 1"),
-        (sections.Correlated, {"length": 0.0}, "greater than 0"),
-        (sections.DeviceToDevice, {"distribution": "uniform"}, "lognormal"),
-        (sections.Verify, {"tolerance": "1 uS", "iterations": 0}, "greater than or equal to 1"),
-        (sections.ProgrammingNoise, {"polynomial": []}, "at least 1 item"),
-        (sections.ProgrammingNoise, {"polynomial": [0.1] * 9}, "at most 8 items"),
+        (noise.Thermal, {"temperature": "0 K"}, "greater than 0"),
+        (noise.Thermal, {"temperature": 300}, "should be written with its unit"),
+        (noise.Thermal, {"temperature": "27 C"}, "should be in K"),
+        (noise.Thermal, {"bandwidth": "0 Hz"}, "greater than 0"),
+        (noise.Thermal, {"ea_hrs": "-1 eV"}, "greater than or equal to 0"),
+        (noise.Thermal, {"tc_lrs_per_k": 0.2}, "less than or equal to 0.1"),
+        (noise.Drift, {}, "Field required"),
+        (noise.Drift, {"nu": 1.5}, "less than or equal to 1"),
+        (noise.Drift, {"nu": 0.1, "nu_limits": [0.1]}, "Field required"),
+        (noise.Drift, {"nu": 0.1, "t0": "0 s"}, "greater than 0"),
+        (noise.Drift, {"nu": 0.1, "compensation": "per-row"}, "per-column"),
+        (noise.Relaxation, {"rate": -0.1}, "greater than or equal to 0"),
+        (noise.OneOverF, {}, "Field required"),
+        (noise.OneOverF, {"amplitude": 0.1, "t_read": "1 min"}, None),
+        (noise.Telegraph, {"amplitude": 1.5}, "less than or equal to 1"),
+        (noise.Correlated, {"length": 0.0}, "greater than 0"),
+        (noise.DeviceToDevice, {"distribution": "uniform"}, "lognormal"),
+        (
+            noise.Verify,
+            {"tolerance": "1 uS", "iterations": 0},
+            "greater than or equal to 1",
+        ),
+        (noise.ProgrammingNoise, {"polynomial": []}, "at least 1 item"),
+        (noise.ProgrammingNoise, {"polynomial": [0.1] * 9}, "at most 8 items"),
         (sections.Nonlinearity, {"polynomial": [float("nan")]}, "finite number"),
         (sections.Slices, {"count": 9}, "less than or equal to 8"),
         (sections.Slices, {"count": 4, "multipliers": "analog"}, "conductance"),
         (sections.Read, {"at": "-1 s"}, "greater than or equal to 0"),
         (sections.Read, {"drive": "analog"}, "pulse-width"),
-        (sections.Lines, {"open_word_line": 2}, "less than or equal to 1"),
-        (sections.Wires, {"sense": "1 S"}, "should be in ohm"),
+        (noise.Lines, {"open_word_line": 2}, "less than or equal to 1"),
+        (noise.Wires, {"sense": "1 S"}, "should be in ohm"),
     ],
 )
 def test_limits(section, data, text):
