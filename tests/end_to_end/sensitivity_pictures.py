@@ -33,7 +33,7 @@ STUDIES: dict[str, tuple[Target, str | None, str | None]] = {
     "sensitivity-adc": (load_target("rram"), "adc.bits=3,4,5,6,7,8", None),
     "sensitivity-rows": (load_target("rram-wires"), "array.rows=32,64,128,256", None),
     "sensitivity-time": (
-        load_target("pcm").changed({"noise.drift.compensation": "none"}),
+        load_target("pcm"),
         "at=20 s,1 h,1 d,1 month,1 y", None,
     ),
     "sensitivity-wires": (

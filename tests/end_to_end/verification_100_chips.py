@@ -120,6 +120,7 @@ def main() -> int:
             found[name] = row(title, wires, given.chips)
             sys.stdout.write(table_row(found[name]["cells"]) + "\n")
             sys.stdout.flush()
+            found = {**(json.loads(kept.read_text()) if kept.exists() else {}), name: found[name]}
             kept.write_text(json.dumps(found))
     if "noise" in found:
         about = {key: found["noise"][key] for key in ("arrays", "effects", "float_s")}
