@@ -155,10 +155,18 @@ def _ranges(report: CompileReport) -> list[tuple[str, str]]:
     if not report.converters:
         return []
     pairs = {(c.input_method, c.adc_method) for c in report.converters}
-    said = sorted(f"{dac}" if dac == adc else f"DAC {dac}, ADC {adc}" for dac, adc in pairs)
+    said = sorted(_methods(dac, adc) for dac, adc in pairs)
     known = any(c.inputs_clipped is not None for c in report.converters)
     note = "" if known else " (no data: what they clip is not known)"
     return [("converter ranges", "; ".join(said) + note)]
+
+
+def _methods(dac: str | None, adc: str | None) -> str:
+    """Name the methods of both converters, or of the one there is."""
+    if dac == adc:
+        return str(dac)
+    parts = (("DAC", dac), ("ADC", adc))
+    return ", ".join(f"{name} {method}" for name, method in parts if method is not None)
 
 
 def _show_converters(report: CompileReport) -> None:

@@ -78,6 +78,20 @@ def test_ranges_without_a_dac_are_for_the_inputs_as_they_are_applied(encoding):
     assert said.snr_db == pytest.approx(measured, abs=0.1)
 
 
+@pytest.mark.parametrize("method", ["search", "mse"])
+def test_a_dac_without_an_adc_is_fitted_to_the_output_too(method):
+    target = load_target("rram").changed({"adc.bits": None, "read.dac_bits": 4})
+    result = compile_model(one_layer(), target=target, data=inputs(), converters=method)
+    (said,) = result.report.converters
+    assert (said.input_method, said.adc_method, said.adc_range_us) == (method, None, None)
+    exact, got = (
+        Executor(result.program, mode=mode).run(inputs()).outputs["y"].astype(np.float64)
+        for mode in ("ideal", "noise-free")
+    )
+    measured = 10 * np.log10(np.square(exact).sum() / np.square(got - exact).sum())
+    assert said.snr_db == pytest.approx(measured, abs=0.1)
+
+
 def test_ranges_and_clipping_are_in_the_program_and_the_report(tmp_path):
     result = compile_model(
         one_layer(), target="rram", levels=8, data=inputs(), output=tmp_path / "o.cim",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cimc.quantizers.periphery.currents import Drive, Reading, convert
-from cimc.quantizers.periphery.search import Ranges, Task, output_error
+from cimc.quantizers.periphery.search import Ranges, Task, dac_error, output_error
 
 #: A current this many times the full scale is at it: sums in float32 are not exact.
 _BEYOND = 1 + 1e-5
@@ -35,9 +35,17 @@ def conversions_clipped(reading: Reading, x: Tensor, ranges: Ranges) -> float:
 
 def output_snr_db(reading: Reading, task: Task, ranges: Ranges) -> float | None:
     """Return the output's signal to the noise of both converters [dB]; None without either."""
+    return _decibel(task, output_error(reading, task, ranges))
+
+
+def dac_snr_db(drive: Drive, task: Task, x_max: float) -> float | None:
+    """Return the output's signal to the noise of the DAC, no ADC following [dB]."""
+    return _decibel(task, dac_error(drive, task, x_max))
+
+
+def _decibel(task: Task, noise: float) -> float | None:
     exact = torch.bmm(task.x.transpose(0, 1), task.weight)
     signal = float(exact.double().square().mean()) if exact.numel() else 0.0
-    noise = output_error(reading, task, ranges)
     return round(10 * math.log10(signal / noise), 2) if signal > 0 and noise > 0 else None
 
 

@@ -114,10 +114,7 @@ def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
         x_max: Full scale of the DAC; without one, of the inputs.
     """
     drive, how, q = reading.drive, reading.drive.pulses, reading.drive.largest_code
-    if drive.bits is None:
-        codes = x / x_max
-    else:
-        codes = dac_codes(x, q / x_max, drive.bits, signed=drive.signed)
+    codes = _codes(drive, x, x_max)
     driven = phases(codes, how).div_(how.largest)
     tiles = tuple(
         torch.stack(
@@ -131,6 +128,17 @@ def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
     )
     shares = torch.tensor(how.weights, dtype=torch.float32) * (how.largest / q)
     return Converted(codes * (x_max / q), tiles, shares)
+
+
+def applied(drive: Drive, x: Tensor, x_max: float) -> Tensor:
+    """Return the inputs that the codes of a DAC stand for; without DAC the inputs."""
+    return _codes(drive, x, x_max) * (x_max / drive.largest_code)
+
+
+def _codes(drive: Drive, x: Tensor, x_max: float) -> Tensor:
+    if drive.bits is None:
+        return x / x_max
+    return dac_codes(x, drive.largest_code / x_max, drive.bits, signed=drive.signed)
 
 
 def _product(driven: Tensor, delta: Tensor) -> Tensor:

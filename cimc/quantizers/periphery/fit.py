@@ -12,7 +12,7 @@ from cimc.quantizers.periphery import clipping
 from cimc.quantizers.periphery.currents import Drive, Lane, Reading, convert
 from cimc.quantizers.periphery.prior import full_scale_ranges, weight_ranges
 from cimc.quantizers.periphery.ranges import adc_ranges, dac_range, positive
-from cimc.quantizers.periphery.search import Ranges, Task, search
+from cimc.quantizers.periphery.search import Ranges, Task, search, search_dac
 
 #: Ways to choose a full scale from data.
 METHODS = ("max", "percentile", "mse", "search")
@@ -73,7 +73,7 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
     if task is not None and not len(task.x):
         task = None
     if periphery.adc_bits is None:
-        return replace(use, dac=dac, fitted=_dac_only(dac, periphery.drive, task, method))
+        return _dac_only(use, dac, periphery.drive, task, method)
     reading = periphery.reading(signed=dac.signed)
     if task is None or use.statistics is None or use.statistics.limit == 0.0:
         return _from_weights(use, dac, reading, periphery)
@@ -150,14 +150,25 @@ def _adc(reading: Reading, periphery: Periphery, full: Tensor) -> Adc:
     return Adc(reading.adc_bits, full, reading.adc_signed)
 
 
-def _dac_only(dac: Dac, drive: Drive, task: Task | None, method: Method) -> Fitted | None:
-    """Return how a DAC was set where no ADC follows."""
+def _dac_only(use: Use, dac: Dac, drive: Drive, task: Task | None, method: Method) -> Use:
+    """Return a use with a DAC, if any, and no ADC."""
     if dac.bits is None:
-        return None
-    if dac.x_max is None:
-        return Fitted("dynamic", None)
-    how = "mse" if method.dac == "search" else method.dac
-    return Fitted(how, None, _inputs_clipped(dac, replace(drive, signed=dac.signed), task))
+        return replace(use, dac=dac)
+    if dac.x_max is None or task is None:
+        return replace(
+            use, dac=dac, fitted=Fitted("dynamic" if dac.x_max is None else "mse", None)
+        )
+    drive = replace(drive, signed=dac.signed)
+    if method.dac == "search":
+        dac = replace(dac, x_max=search_dac(drive, task, dac.x_max))
+    assert dac.x_max is not None
+    fitted = Fitted(
+        input_method=method.dac,
+        adc_method=None,
+        inputs_clipped=_inputs_clipped(dac, drive, task),
+        snr_db=clipping.dac_snr_db(drive, task, dac.x_max),
+    )
+    return replace(use, dac=dac, fitted=fitted)
 
 
 def _inputs_clipped(dac: Dac, drive: Drive, task: Task | None) -> float | None:

@@ -14,7 +14,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cimc.quantizers.periphery.currents import Converted, Reading, convert, multipliers
+from cimc.quantizers.periphery.currents import (
+    Converted,
+    Drive,
+    Reading,
+    applied,
+    convert,
+    multipliers,
+)
 from cimc.quantizers.periphery.ranges import rounding
 
 #: Factors tried on a full scale, round by round.
@@ -94,6 +101,19 @@ def search(
     return ranges
 
 
+def dac_error(drive: Drive, task: Task, x_max: float) -> float:
+    """Return the mean square error of the layer's output with a DAC and no ADC."""
+    return float(_lost(task, applied(drive, task.x, x_max)).double().square().mean())
+
+
+def search_dac(drive: Drive, task: Task, x_max: float) -> float:
+    """Return a full scale of the DAC, where no ADC follows, at least as good as that given."""
+    for factors in _DAC:
+        trials = (x_max, *(x_max * factor for factor in factors))
+        x_max = min(trials, key=lambda trial: dac_error(drive, task, trial))
+    return x_max
+
+
 def _better_dac(
     reading: Reading, task: Task, ranges: Ranges, factors: Sequence[float], *, fixed: bool
 ) -> Ranges:
@@ -104,7 +124,11 @@ def _better_dac(
 
 def _before_adc(task: Task, seen: Converted) -> Tensor:
     """Return the output error that there is without ADC: ``(n, groups * columns)``."""
-    lost = (seen.applied - task.x).transpose(0, 1)
+    return _lost(task, seen.applied)
+
+
+def _lost(task: Task, applied: Tensor) -> Tensor:
+    lost = (applied - task.x).transpose(0, 1)
     return torch.bmm(lost, task.weight).transpose(0, 1).flatten(1)
 
 
