@@ -33,6 +33,7 @@ def describe(target: Target) -> str:
     for key in ("schema", "name", "description"):
         plain.pop(key)
     absent: list[str] = []
+    shown: list[tuple[str, str, str]] = []
     for path, value in _leaves(plain, "", defaulted):
         if path.startswith(_UNLIMITED) and value is None:
             value = "unlimited"
@@ -40,9 +41,10 @@ def describe(target: Target) -> str:
             absent.append(path)
             continue
         note = "default" if path in defaulted else sources.get(path, "")
-        lines.append(f"  {path:<26} {_shown(value):<22} {note}".rstrip())
-    arrays = "unlimited" if target.arrays is None else f"{target.arrays:,}"
-    lines.append(f"  {'arrays':<26} {arrays}")
+        shown.append((path, _shown(value), note))
+    shown.append(("arrays", "unlimited" if target.arrays is None else f"{target.arrays:,}", ""))
+    width = max(26, *(len(path) for path, _, _ in shown))
+    lines += [f"  {path:<{width}} {value:<22} {note}".rstrip() for path, value, note in shown]
     by_default = [path for path in absent if _within(path, defaulted)]
     given = [path for path in absent if path not in by_default]
     return "\n".join([*lines, *_list("none", given), *_list("none by default", by_default)])

@@ -50,6 +50,8 @@ def row(name: str, images: dict[str, Array], labels: Array, chips: int) -> tuple
     ages = switched_on(target) & {"drift", "relaxation", "one-over-f"}
     later = [at(bench, time_s) if ages else "" for time_s in TIMES.values()]
     levels = target.cell.default_levels
+    if target.slices is not None:
+        levels = 2**target.slices.count
     return (
         f"`{name}`",
         f"{program.arrays:,}",
