@@ -58,7 +58,10 @@ class Compiler:
             return _with_target(self._program, target)
         model = self._require_model(point)
         self.compiled += 1
-        recipe = {**recipe_of(self._program.provenance), **point.options}
+        recipe = recipe_of(self._program.provenance)
+        if target.encoding == "bit-sliced":
+            recipe.pop("levels", None)  # the slices decide them, and may be what changes
+        recipe |= point.options
         made = compile_model(
             model, target=target, recipe=recipe, data=self.data, keep_calibration=False
         )

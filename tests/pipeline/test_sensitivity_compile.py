@@ -134,3 +134,14 @@ def test_another_model_is_refused(chain: Chain, tmp_path: Path) -> None:
     text = refused(Compiler(chain.program, tmp_path / "other.onnx", None))
     assert "not the model" in text
     assert "a function" in refused(Compiler(chain.program, lambda inputs: inputs, None))
+
+
+def test_the_number_of_slices_decides_the_levels(chain: Chain) -> None:
+    """A program of 4 slices has 16 levels; compiled again with 3 it has 8."""
+    target = Target.from_plain(dict(chain.program.target)).changed(
+        {"encoding": "bit-sliced", "slices": {"count": 4}, "cell.default_levels": None}
+    )
+    program = compile_model(chain.model, target=target, data={"x": chain.data["x"]}).program
+    made = Compiler(program, chain.model, None).program(point(slices__count=3))
+    assert {len(x.cells.planes) for x in program.layers.values()} == {4}
+    assert {len(x.cells.planes) for x in made.layers.values()} == {3}
