@@ -95,9 +95,18 @@ def values(schema: dict[str, Any]) -> str:
         items = schema.get("items") or schema["prefixItems"][0]
         return "list of " + ("numbers" if items["type"] == "number" else "quantities")
     kind = {"object": "mapping"}.get(schema["type"], schema["type"])
+    return str(kind) + _bounds(schema)
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    """Return the range of a number, from its JSON schema."""
     low, high = schema.get("minimum"), schema.get("maximum")
-    bounds = "" if low is None and high is None else f" {low} to {'any' if high is None else high}"
-    return str(kind) + bounds
+    above = schema.get("exclusiveMinimum")
+    if above is not None:
+        return f" above {above:.10g}" + ("" if high is None else f", at most {high:.10g}")
+    if low is None:
+        return "" if high is None else f" at most {high:.10g}"
+    return f" {low:.10g} or more" if high is None else f" {low:.10g} to {high:.10g}"
 
 
 def _rows() -> list[tuple[str, ...]]:
@@ -120,6 +129,7 @@ def _compatibility() -> list[tuple[str, ...]]:
     return [
         (
             effect.title,
+            f"`{effect.name}`" if effect.name else "",
             f"`{dotted(effect.path)}`",
             *("yes" if e in effect.encodings else "no" for e in ENCODINGS),
             *("yes" if d in effect.drives else "no" for d in DRIVES),
@@ -136,7 +146,7 @@ def _first(doc: str | None) -> str:
 def page() -> str:
     """Return the page."""
     names = ("target", "arrays", "array", "encoding", "DAC / ADC", "what it is")
-    effects = ("non-ideality", "setting", *ENCODINGS, *DRIVES)
+    effects = ("non-ideality", "switch", "setting", *ENCODINGS, *DRIVES)
     later: list[tuple[str, ...]] = [
         (f"`{dotted(u.path)}`", u.what, u.instead) for u in UNSUPPORTED
     ]
@@ -146,7 +156,9 @@ def page() -> str:
         "## Settings\n\n" + table(("setting", "values", "default", "meaning"), _rows()),
         "## Rules between settings\n\n" + "\n".join(f"* {_first(rule.__doc__)}" for rule in RULES),
         "## Which non-ideality is valid with which encoding and input drive\n\n"
-        "An invalid pair is refused when the file is loaded (CIMC-T04).\n\n"
+        "An invalid pair is refused when the file is loaded (CIMC-T04). A switch is what\n"
+        "`--only` and `--without` take; rows without one are circuits, which cannot be switched\n"
+        "off. What each computes is in [the device model](device-model.md).\n\n"
         + table(effects, _compatibility()),
         "## Not supported yet\n\n"
         "These settings can be written but are refused (CIMC-T05): they would change results in\n"
