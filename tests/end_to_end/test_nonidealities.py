@@ -96,7 +96,7 @@ def test_a_chip_is_the_same_whenever_it_is_made(name, bench, wired):
     assert np.array_equal(own.logits("chip", 1, effects), own.logits("chip", 1, effects))
 
 
-@pytest.mark.parametrize("name", sorted(FLUCTUATIONS - {"telegraph"}))
+@pytest.mark.parametrize("name", sorted(FLUCTUATIONS))
 def test_runs_of_one_chip_differ_where_it_fluctuates(name, bench):
     executor = Executor(bench.program, mode="chip", effects=alone(name), batch=250)
     first, second = (executor.run(bench.images).outputs for _ in range(2))
