@@ -62,9 +62,9 @@ def _layer(layer: CrossbarLayer) -> list[str]:
     g = layer.geometry
     lines = [f"layer {layer.name} {g.kind} {g.groups}x{g.rows}x{g.columns} weight {layer.weight}"]
     if layer.codebook is not None:
-        levels = layer.codebook.levels
-        shown = levels.tolist() if levels.ndim == 1 and len(levels) <= 16 else digest(levels)
-        lines.append(f"  levels {shown}")
+        lines.append(f"  levels {_numbers(layer.codebook.levels)}")
+        if layer.codebook.multipliers is not None:
+            lines.append(f"  multipliers {_numbers(layer.codebook.multipliers)}")
         lines.append(f"  codes {digest(layer.codebook.codes)}")
     if layer.row_tiles is not None:
         lines.append(f"  row tiles {layer.row_tiles.tolist()}")
@@ -74,6 +74,11 @@ def _layer(layer: CrossbarLayer) -> list[str]:
         planes = ", ".join(digest(p) for p in layer.cells.planes)
         lines.append(f"  cells {layer.encoding} {planes}")
     return lines + [f"  {_use(use)}" for use in layer.uses]
+
+
+def _numbers(values: Tensor) -> str:
+    """Return a few numbers as they are, many as a digest."""
+    return str(values.tolist()) if values.ndim == 1 and len(values) <= 16 else digest(values)
 
 
 def _use(use: Use) -> str:

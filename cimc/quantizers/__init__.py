@@ -4,6 +4,7 @@ from cimc.quantizers.codes import boundaries, encode, encode_columns
 from cimc.quantizers.columns import ColumnsResult, lloyd_columns
 from cimc.quantizers.constrained import ConstrainedResult, constrained, pair_differences
 from cimc.quantizers.lloyd import LloydResult, lloyd
+from cimc.quantizers.n_multiplier import NMultiplierResult, n_multiplier, n_multiplier_columns
 from cimc.quantizers.outputs import (
     OutputFit,
     bias_correction,
@@ -19,6 +20,7 @@ __all__ = [
     "ColumnsResult",
     "ConstrainedResult",
     "LloydResult",
+    "NMultiplierResult",
     "OutputFit",
     "UniformResult",
     "bias_correction",
@@ -31,6 +33,8 @@ __all__ = [
     "fit_without_data",
     "lloyd",
     "lloyd_columns",
+    "n_multiplier",
+    "n_multiplier_columns",
     "pair_differences",
     "prior_moment",
     "refit",
