@@ -73,11 +73,7 @@ class Nodal:
         Returns:
             Two of ``(inputs, rows, columns)`` [V].
         """
-        v = np.asarray(inputs, dtype=np.float64)
-        nodes = np.zeros((len(self._number), len(v)))
-        nodes[: self.rows] = v.T
-        if self._factor is not None:
-            nodes[self._unknown] = self._factor.solve(-(self._from_drivers @ v.T))
+        nodes = self._solved(inputs)
         word, bit = nodes[self._word], nodes[self._bit]
         return np.moveaxis(word, 2, 0), np.moveaxis(bit, 2, 0)
 
@@ -87,9 +83,21 @@ class Nodal:
         Args:
             inputs: Driver voltages, ``(inputs, rows)`` [V].
         """
-        word, bit = self.voltages(inputs)
-        total: Array = np.einsum("ij,kij->kj", self._g / MICRO, word - bit)
+        nodes = self._solved(inputs)
+        total = np.zeros((nodes.shape[1], self.columns))
+        for word, bit, g in zip(self._word, self._bit, self._g / MICRO, strict=True):
+            total += ((nodes[word] - nodes[bit]) * g[:, None]).T
         return total
+
+    def _solved(self, inputs: npt.NDArray[Any]) -> Array:
+        """Return the voltages of all nodes, ``(nodes, inputs)`` [V]."""
+        v = np.asarray(inputs, dtype=np.float64)
+        nodes = np.zeros((len(self._number), len(v)))
+        nodes[: self.rows] = v.T
+        if self._factor is not None:
+            right = np.asfortranarray(-(self._from_drivers @ v.T))
+            nodes[self._unknown] = self._factor.solve(right)
+        return nodes
 
 
 def _factored(matrix: csc_matrix) -> Any:
