@@ -36,12 +36,11 @@ class BoxMuller:
     def __init__(self, bits: np.random.BitGenerator) -> None:
         """Take the random bits from ``bits``."""
         self._bits = np.random.Generator(bits)
-        self._scratch = _Scratch()
 
     def blocks(self, size: int, deviation: float = 1.0) -> Iterator[tuple[slice, Floats]]:
         """Yield ``size`` new numbers: where each block lies among them, and its numbers.
 
-        A block is lost when the next is asked for.
+        A block is lost when the thread asks for the next, of this stream or another.
 
         Args:
             size: How many in all.
@@ -56,7 +55,7 @@ class BoxMuller:
         pairs = -(-length // 2)
         bits = self._bits.integers(-_ALL, _ALL, pairs, dtype=np.int64).view(np.int32)
         bits[:pairs] |= 1  # no logarithm of zero
-        numbers = self._scratch.numbers[: 2 * pairs]
+        numbers = _SCRATCH.numbers[: 2 * pairs]
         np.copyto(numbers, bits)
         radius, half = numbers[:pairs], numbers[pairs:]
         np.abs(radius, out=radius)
@@ -66,7 +65,7 @@ class BoxMuller:
         np.sqrt(radius, out=radius)  # twice the radius
         half *= _TO_HALF_ANGLE
         np.tan(half, out=half)
-        share = np.square(half, out=self._scratch.shares[:pairs])
+        share = np.square(half, out=_SCRATCH.shares[:pairs])
         share += _ONE
         np.divide(radius, share, out=share)  # 2 r / (1 + t**2)
         half *= share
@@ -75,9 +74,25 @@ class BoxMuller:
         return numbers[:length]
 
 
+def root(values: Floats) -> Floats:
+    """Return the square roots of at most a block of values, 0 of negative ones.
+
+    They are lost when the thread asks for others.
+    """
+    out = _SCRATCH.roots[: values.size]
+    if values.min(initial=0) < 0:  # looking is cheaper than clamping
+        values = np.maximum(values, 0, out=out)
+    roots: Floats = np.sqrt(values, out=out)
+    return roots
+
+
 class _Scratch(threading.local):
-    """Memory of one block, for each thread: new memory costs more than the numbers."""
+    """Memory of one block for all streams of a thread, so that it stays in its core's cache."""
 
     def __init__(self) -> None:
         self.numbers: Floats = np.empty(BLOCK, np.float32)
         self.shares: Floats = np.empty(BLOCK // 2, np.float32)
+        self.roots: Floats = np.empty(BLOCK, np.float32)
+
+
+_SCRATCH = _Scratch()

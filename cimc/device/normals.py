@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cimc.device import seeding
-from cimc.device.box_muller import BoxMuller, Floats
+from cimc.device.box_muller import BoxMuller, Floats, root
 
 #: Streams that large draws are divided among, at most.  How many depends on the size of a draw
 #: alone, so that the numbers do not depend on the number of threads.
@@ -127,10 +127,7 @@ def _add(
     x, variance = x[first:], variance[first:]
     with np.errstate(all="ignore"):  # as torch: infinite currents are no error here
         for where, numbers in stream.blocks(size, scale):
-            spread = variance[where]
-            if spread.min(initial=0) < 0:  # looking is cheaper than clamping
-                np.maximum(spread, 0, out=spread)
-            np.sqrt(spread, out=spread)
+            spread = root(variance[where])
             spread *= numbers
             x[where] += spread
 
