@@ -81,6 +81,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
             "both --levels and --bits are given",
             hint=f"--levels {given['levels']} or --bits {given['bits']}",
         )
+    converters = _converters(given["converter_ranges"], given["percentile"])
     from cimc.cli.output import check_output, emit_json, progress_bar
 
     output = given["output"] or f"{Path(given['model']).stem or 'model'}.cim"
@@ -100,7 +101,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
             digital=given["digital"],
             analog=given["analog"],
             seed=given["seed"],
-            converters=_converters(given["converter_ranges"], given["percentile"]),
+            converters=converters,
             keep_calibration=not given["no_keep_calibration"],
             trust_input=given["trust_input"],
             dump_passes=given["dump_passes"],
@@ -115,7 +116,19 @@ def compile_command(as_json: bool, **given: Any) -> None:
 
 
 def _converters(method: str | None, percentile: float | None) -> dict[str, Any] | None:
-    """Return the options of the pass that sets converter ranges; None: those of the recipe."""
+    """Return the options of the pass that sets converter ranges; None: those of the recipe.
+
+    Raises:
+        UsageError: CIMC-U06, a percentile for a method that has none.
+    """
+    if percentile is not None and method not in (None, "percentile"):
+        from cimc.errors import UsageError
+
+        raise UsageError(
+            "CIMC-U06",
+            f"--percentile is given with --converter-ranges {method}",
+            hint="--converter-ranges percentile",
+        )
     options: dict[str, Any] = {}
     if method is not None:
         options = {"input_method": method, "adc_method": method}

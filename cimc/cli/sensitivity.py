@@ -97,7 +97,7 @@ def sensitivity_command(as_json: bool, **given: Any) -> None:
 
 def _line(point: PointResult) -> None:
     """Say what a point gave as soon as it is known."""
-    click.echo(f"{_called(point)}: mean {point.mean:.4f} of {point.chips}", err=True)
+    click.echo(f"{_called(point)}: mean {point.mean:.4f} of {point.chips} chips", err=True)
 
 
 def _called(point: PointResult) -> str:

@@ -35,7 +35,7 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         *("--bits", 3, "--per-column", "--data", "x.npz", "--recipe", "r.yaml", "--digital", "a*"),
         *("--digital", "b", "--analog", "c", "--seed", 7, "--no-keep-calibration"),
         *("--trust-input", "--dump-passes", "d", "--check"),
-        *("--converter-ranges", "mse", "--percentile", 99),
+        *("--converter-ranges", "percentile", "--percentile", 99),
     )
     assert done.code == 5
     given.pop("progress")
@@ -51,12 +51,26 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         "digital": ("a*", "b"),
         "analog": ("c",),
         "seed": 7,
-        "converters": {"input_method": "mse", "adc_method": "mse", "percentile": 99.0},
+        "converters": {
+            "input_method": "percentile",
+            "adc_method": "percentile",
+            "percentile": 99.0,
+        },
         "keep_calibration": False,
         "trust_input": True,
         "dump_passes": "d",
         "check": True,
     }
+
+
+def test_a_percentile_needs_its_method(call: Call, given: dict[str, Any]) -> None:
+    done = call(
+        *("compile", "m.onnx", "--target", "rram"),
+        *("--converter-ranges", "mse", "--percentile", 99),
+    )
+    assert done.code == 2
+    assert "CIMC-U06" in done.err
+    assert given == {}
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
