@@ -107,7 +107,10 @@ def test_interrupted(error: BaseException, capsys: pytest.CaptureFixture[str]) -
         (["compile", "m.onnx"], "Missing option '--target'"),
         (["compile", "m.onnx", "--target", "rram", "--level", "8"], "Did you mean"),
         (["compile", "m.onnx", "--target", "rram", "--levels", "1"], "not in the range"),
-        (["compile", "m.onnx", "--target", "rram", "--quantizer", "x"], "'lloyd', 'n-multiplier', 'uniform'"),
+        (
+            ["compile", "m.onnx", "--target", "rram", "--quantizer", "x"],
+            "'lloyd', 'n-multiplier', 'uniform'",
+        ),
         (["verifi"], "No such command 'verifi'"),
         (["verify", "p.cim", "--chips", "0"], "not in the range"),
         (["--log-level", "loud", "version"], "'debug', 'info'"),
