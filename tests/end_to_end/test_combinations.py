@@ -148,7 +148,7 @@ def check(target: Target, data: dict[str, Array] | None) -> None:
     program = cimc.compile(NETWORK, target=target, data=data)
     ideal = outputs(program, "ideal")
     # Ranges of converters that are guessed from the weights clip more.
-    assert error(outputs(program, "noise-free"), ideal) < (0.2 if data else 1.2)
+    assert error(outputs(program, "noise-free"), ideal) < (0.2 if data else 0.4)
     chip = outputs(program, "chip")
     assert np.isfinite(chip).all()
     assert np.array_equal(outputs(program, "chip", effects=frozenset()), ideal)
