@@ -150,7 +150,9 @@ def _crossbar(
     device = seen.lanes[0].delta_us.device
     tiles = [(int(first), int(size)) for first, size in layer.row_tiles]
     mismatch = mismatch_of(layer, circuit, physics, seed, device)
-    return Crossbar(layer.geometry, tiles, seen, mismatch, *settings)
+    dac, adc = settings
+    ranges = None if adc.i_max_us is None else adc.i_max_us.to(device)
+    return Crossbar(layer.geometry, tiles, seen, mismatch, dac, replace(adc, i_max_us=ranges))
 
 
 def _bound(
