@@ -269,3 +269,21 @@ def test_what_a_shift_leaves_of_cells_off_target() -> None:
     left = outputs["shift"] - outputs["bipolar"]
     np.testing.assert_allclose(left, np.broadcast_to(expected, left.shape), rtol=0, atol=2e-4)
     assert np.abs(expected).max() > 0.1
+
+
+@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize("op", ["conv", "matmul"])
+def test_no_samples(op: str, drive: str) -> None:
+    device = device_of("after-adc", drive, "two-phase")
+    if op == "conv":
+        weight, geometry = quarters((3, 2, 3, 2), 2), Geometry("conv", 1, 12, 3, (3, 2))
+    else:
+        weight, geometry = quarters((11, 6), 2), Geometry("matrix", 1, 11, 6)
+    shape = [2, 4, 5] if op == "conv" else [11]
+    program = program_of(
+        op, weight, geometry, "after-adc", device, SIGNED, ["n", *shape],
+        adc_bits=6, i_max_us=ranges("after-adc", 2, 1, 40.0), rows=8,
+    )  # fmt: skip
+    x = np.zeros((0, *shape), np.float32)
+    y = Executor(program, "noise-free").run({"x": x}).outputs["y"]
+    assert y.shape == ((0, 3, 2, 4) if op == "conv" else (0, 6))
