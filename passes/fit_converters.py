@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -94,23 +93,22 @@ class FitConverters(Pass):
             return network
         method = Method(self.input_method, self.adc_method, self.percentile)
         tensors = rewrite.attributes(network.graph)
-        around = {name: periphery_of(layer, target) for name, layer in network.layers.items()}
-        samples = {} if context.data is None else self._sample(network, around, context)
+        samples = {} if context.data is None else self._sample(network, context)
         layers = {}
         for done, (name, layer) in enumerate(network.layers.items(), 1):
-            matrix = layer.geometry.to_matrix(tensors[layer.weight].detach())
+            around = periphery_of(layer, target)
             uses = []
             for use in layer.uses:
                 x = samples.pop((use.node, use.operand), None)
-                task = None if x is None else Task(x, matrix)
-                uses.append(fit(use, around[name], task, method))
+                task = None
+                if x is not None:
+                    task = Task(x, layer.geometry.to_matrix(tensors[layer.weight].detach()))
+                uses.append(fit(use, around, task, method))
             layers[name] = replace(layer, uses=tuple(uses))
             context.progress(self.name, done / len(network.layers))
         return replace(network, layers=layers)
 
-    def _sample(
-        self, network: Network, around: Mapping[str, Periphery], context: PassContext
-    ) -> dict[Key, Tensor]:
+    def _sample(self, network: Network, context: PassContext) -> dict[Key, Tensor]:
         """Return input vectors of every use in the quantized network, ``(n, groups, rows)``."""
         assert context.data is not None
         uses: dict[str, list[tuple[CrossbarLayer, Use]]] = {}
@@ -119,7 +117,7 @@ class FitConverters(Pass):
                 uses.setdefault(use.node, []).append((layer, use))
         data = subset(context.data, self.samples)
         feeds = split(data, network.inputs, batched=network.batched, batch=context.batch)
-        counts = self._counts(network, around, len(feeds))
+        counts = self._counts(network, context.target, len(feeds))
         parts: dict[Key, list[Tensor]] = {}
         for number, feed in enumerate(feeds):
             inputs = [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in network.inputs]
@@ -138,23 +136,28 @@ class FitConverters(Pass):
             interpret(network.graph, inputs, observe)
         return {key: torch.cat(held) for key, held in parts.items()}
 
-    def _counts(
-        self, network: Network, around: Mapping[str, Periphery], feeds: int
-    ) -> dict[str, int]:
+    def _counts(self, network: Network, target: Target, feeds: int) -> dict[str, int]:
         """Return how many input vectors of each layer to take from each run."""
         uses = sum(len(layer.uses) for layer in network.layers.values())
+        reads = lane_count(target) * len(drive_of(target).pulses.weights)
         counts = {}
         for name, layer in network.layers.items():
             groups, rows, columns = layer.geometry.shape
-            reads = len(around[name].lanes) * len(around[name].drive.pulses.weights)
+            tiles = 1 if layer.row_tiles is None else len(layer.row_tiles)
             most = min(
                 self.vectors,
                 _HELD // (uses * groups * rows),
                 _PRODUCTS // (groups * rows * columns * reads),
-                _CONVERSIONS // (len(around[name].row_tiles) * groups * columns * reads),
+                _CONVERSIONS // (tiles * groups * columns * reads),
             )
             counts[name] = -(-max(most, _FEWEST) // feeds)
         return counts
+
+
+def drive_of(target: Target) -> Drive:
+    """Return how inputs that may be negative are applied."""
+    read = target.read
+    return Drive(read.dac_bits, True, read.drive, read.signed_inputs)
 
 
 def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
@@ -183,6 +186,6 @@ def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
             adjacent=adjacent,
         ),
         policy=target.adc.range,
-        drive=Drive(target.read.dac_bits, True, target.read.drive, target.read.signed_inputs),
+        drive=drive_of(target),
         adc_bits=target.adc.bits,
     )
