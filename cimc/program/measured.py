@@ -60,7 +60,9 @@ def check(program: DeviceProgram, readback: Readback) -> None:
     wanted = shapes(program)
     missing = [k for k in range(program.arrays) if k not in readback.arrays]
     unknown = sorted(k for k in readback.arrays if not 0 <= k < program.arrays)
-    for what, numbers in (("lacks", missing), ("holds unknown", unknown)):
+    last = program.arrays - 1
+    named = f"array_0 to array_{last}" if last > 0 else "array_0"
+    for what, numbers in (("lacks", missing), ("holds the unknown", unknown)):
         if numbers:
             listed = ", ".join(f"array_{k}" for k in numbers[:_LISTED])
             more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
@@ -68,7 +70,7 @@ def check(program: DeviceProgram, readback: Readback) -> None:
                 "CIMC-P71",
                 f"the read-back {what} {listed}{more}",
                 where=readback.name,
-                hint=f"array_0 to array_{program.arrays - 1}, one matrix each",
+                hint=f"{named}, one matrix each",
             )
     for number, matrix in readback.arrays.items():
         if matrix.shape != wanted[number]:

@@ -113,7 +113,7 @@ def _number(name: str, path: Path) -> int:
     if match is None:
         raise ProgramError(
             "CIMC-P71",
-            f"the read-back holds unknown {name[:80]!r}",
+            f"the read-back holds the unknown {name[:80]!r}",
             where=str(path),
             hint="matrices named array_0, array_1, ...",
         )
