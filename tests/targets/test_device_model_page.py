@@ -39,7 +39,7 @@ def test_the_code_of_a_row_exists_and_a_test_beside_it(name):
 
 
 def test_files_named_in_the_text_exist():
-    for path in re.findall(r"`((?:tests|cimc)/[\w/]+\.py)`", PAGE):
+    for path in re.findall(r"`((?:tests|cimc|targets|docs)/[\w/]+\.py)`", PAGE):
         assert (ROOT / path).exists()
     for module in re.findall(r"`(device/\w+|executor/\w+)`", PAGE):
         assert (ROOT / "cimc" / f"{module}.py").exists()
