@@ -10,6 +10,7 @@ import click
 from cimc.cli.options import json_option, seed_option
 
 if TYPE_CHECKING:
+    from cimc.errors import UsageError
     from cimc.pipeline import CompileReport
 
 #: Layers listed with their clipping.
@@ -74,14 +75,11 @@ _WORST = 5
 def compile_command(as_json: bool, **given: Any) -> None:
     """Compile MODEL (an ONNX file) to a device program for a target."""
     if given["levels"] is not None and given["bits"] is not None:
-        from cimc.errors import UsageError
-
-        raise UsageError(
-            "CIMC-U06",
+        raise _contradiction(
             "both --levels and --bits are given",
-            hint=f"--levels {given['levels']} or --bits {given['bits']}",
+            f"--levels {given['levels']} or --bits {given['bits']}",
         )
-    converters = _converters(given["converter_ranges"], given["percentile"])
+    converters = _converters(given["converter_ranges"], given["percentile"], given["data"])
     from cimc.cli.output import check_output, emit_json, progress_bar
 
     output = given["output"] or f"{Path(given['model']).stem or 'model'}.cim"
@@ -115,26 +113,36 @@ def compile_command(as_json: bool, **given: Any) -> None:
         emit_json(asdict(result.report))
 
 
-def _converters(method: str | None, percentile: float | None) -> dict[str, Any] | None:
+def _converters(
+    method: str | None, percentile: float | None, data: str | None
+) -> dict[str, Any] | None:
     """Return the options of the pass that sets converter ranges; None: those of the recipe.
 
     Raises:
-        UsageError: CIMC-U06, a percentile for a method that has none.
+        UsageError: CIMC-U06, a percentile for a method that has none, or no data to find ranges
+            from.
     """
+    if method is None and percentile is None:
+        return None
+    option = "--percentile" if method is None else "--converter-ranges"
+    if data is None:
+        raise _contradiction(f"{option} is given without --data", "--data X.npz")
     if percentile is not None and method not in (None, "percentile"):
-        from cimc.errors import UsageError
-
-        raise UsageError(
-            "CIMC-U06",
+        raise _contradiction(
             f"--percentile is given with --converter-ranges {method}",
-            hint="--converter-ranges percentile",
+            "--converter-ranges percentile",
         )
-    options: dict[str, Any] = {}
-    if method is not None:
-        options = {"input_method": method, "adc_method": method}
+    method = method or "percentile"
+    options: dict[str, Any] = {"input_method": method, "adc_method": method}
     if percentile is not None:
         options["percentile"] = percentile
-    return options or None
+    return options
+
+
+def _contradiction(message: str, hint: str) -> UsageError:
+    from cimc.errors import UsageError
+
+    return UsageError("CIMC-U06", message, hint=hint)
 
 
 def _show(report: CompileReport, checked: bool) -> None:

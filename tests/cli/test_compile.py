@@ -63,14 +63,30 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
     }
 
 
-def test_a_percentile_needs_its_method(call: Call, given: dict[str, Any]) -> None:
-    done = call(
-        *("compile", "m.onnx", "--target", "rram"),
-        *("--converter-ranges", "mse", "--percentile", 99),
-    )
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--data", "x.npz", "--converter-ranges", "mse", "--percentile", 99),
+        ("--converter-ranges", "max"),
+        ("--percentile", 99),
+    ],
+)
+def test_a_percentile_needs_its_method_and_a_method_needs_data(
+    call: Call, given: dict[str, Any], options: tuple[Any, ...]
+) -> None:
+    done = call("compile", "m.onnx", "--target", "rram", *options)
     assert done.code == 2
     assert "CIMC-U06" in done.err
     assert given == {}
+
+
+def test_a_percentile_alone_names_its_method(call: Call, given: dict[str, Any]) -> None:
+    call("compile", "m.onnx", "--target", "rram", "--data", "x.npz", "--percentile", 99)
+    assert given["converters"] == {
+        "input_method": "percentile",
+        "adc_method": "percentile",
+        "percentile": 99.0,
+    }
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
