@@ -1,12 +1,13 @@
-"""Standard normal numbers, many at a time, as fast as all threads can draw them."""
+"""Standard normal numbers, many at a time, as fast as they can be drawn.
+
+One thread draws them: helpers were tried, and lost more to the interpreter's lock, and to torch's
+threads that wait for work on the same cores, than they gained.
+"""
 
 from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
 
 import numpy as np
 import torch
@@ -15,16 +16,8 @@ from torch import Tensor
 from cimc.device import seeding
 from cimc.device.box_muller import BoxMuller, Floats, root
 
-#: Streams that large draws are divided among, at most.  How many depends on the size of a draw
-#: alone, so that the numbers do not depend on the number of threads.
-LANES = 8
-#: Fewest numbers of a stream in a divided draw [-].
-SMALL = 1 << 15
 #: Most numbers whose memory is kept: 16 MiB.
 KEPT = 1 << 22
-
-#: What is done with a part of the numbers: takes the stream, the first position and the size.
-_Work = Callable[[BoxMuller, int, int], None]
 
 
 class Normals:
@@ -38,12 +31,9 @@ class Normals:
         """Start the streams of one purpose on one chip, see :mod:`cimc.device.seeding`."""
         self._device = torch.device(device)
         self._buffer = _Buffer()
-        self._streams: list[BoxMuller] = []
+        self._stream = BoxMuller(seeding.bit_generator(seed, *purpose))
         self._foreign: torch.Generator | None = None
-        if self._device.type == "cpu":
-            keys = [seeding.bit_generator(seed, *purpose, lane) for lane in range(LANES)]
-            self._streams = [BoxMuller(bits) for bits in keys]
-        else:
+        if self._device.type != "cpu":
             self._foreign = seeding.generator(seed, *purpose, device=device)
 
     def like(self, x: Tensor) -> Tensor:
@@ -55,7 +45,10 @@ class Normals:
         if self._foreign is not None:
             flat.normal_(generator=self._foreign)
         else:
-            self._divide(flat.numel(), partial(_put, flat.numpy()))
+            out = flat.numpy()
+            with np.errstate(all="ignore"):
+                for where, numbers in self._stream.blocks(out.size):
+                    out[where] = numbers
         return flat.as_strided(x.shape, x.stride()) if _is_dense(x) else flat.view(x.shape)
 
     def add(self, x: Tensor, variance: Tensor, scale: float = 1.0) -> Tensor:
@@ -74,62 +67,17 @@ class Normals:
             ``x``.
         """
         if self._foreign is None and _in_one_pass(x, variance):
-            self._divide(x.numel(), partial(_add, _flat(x), _flat(variance), scale))
+            self._add(_flat(x), _flat(variance), scale)
             return x
         spread = variance.clamp_(min=0).sqrt_()
         return x.addcmul_(self.like(spread).to(x.dtype), spread, value=scale)
 
-    def _divide(self, size: int, work: _Work) -> None:
-        """Do the work for every stream's part of ``size`` numbers, in all threads."""
-        lanes = min(LANES, size // SMALL)
-        if lanes < 2:
-            work(self._streams[0], 0, size)
-            return
-        part = -(-size // lanes)
-        jobs = [
-            partial(work, stream, lane * part, min(part, size - lane * part))
-            for lane, stream in enumerate(self._streams[:lanes])
-        ]
-        helpers = min(torch.get_num_threads(), lanes) - 1
-        waiting = _Waiting(jobs)
-        helping = [_pool().submit(waiting.work) for _ in range(helpers)]
-        waiting.work()
-        for helper in helping:
-            if not helper.cancel():  # one that never got its turn has nothing left to do
-                helper.result()
-
-
-class _Waiting:
-    """Jobs that threads take in turn: one that is held up leaves the rest to the others."""
-
-    def __init__(self, jobs: Iterable[Callable[[], None]]) -> None:
-        self._jobs = iter(jobs)
-        self._lock = threading.Lock()
-
-    def work(self) -> None:
-        while True:
-            with self._lock:
-                job = next(self._jobs, None)
-            if job is None:
-                return
-            job()
-
-
-def _put(out: Floats, stream: BoxMuller, first: int, size: int) -> None:
-    with np.errstate(all="ignore"):
-        for where, numbers in stream.blocks(size):
-            out[first:][where] = numbers
-
-
-def _add(
-    x: Floats, variance: Floats, scale: float, stream: BoxMuller, first: int, size: int
-) -> None:
-    x, variance = x[first:], variance[first:]
-    with np.errstate(all="ignore"):  # as torch: infinite currents are no error here
-        for where, numbers in stream.blocks(size, scale):
-            spread = root(variance[where])
-            spread *= numbers
-            x[where] += spread
+    def _add(self, x: Floats, variance: Floats, scale: float) -> None:
+        with np.errstate(all="ignore"):  # as torch: infinite currents are no error here
+            for where, numbers in self._stream.blocks(x.size, scale):
+                spread = root(variance[where])
+                spread *= numbers
+                x[where] += spread
 
 
 def _in_one_pass(x: Tensor, variance: Tensor) -> bool:
@@ -160,8 +108,3 @@ class _Buffer(threading.local):
         if self._flat.numel() < size or self._flat.device != device:
             self._flat = torch.empty(size, device=device)
         return self._flat[:size]
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(LANES - 1, thread_name_prefix="normals")
