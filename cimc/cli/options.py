@@ -19,11 +19,11 @@ _only: Callable[[Any], Any] = click.option(
 _without: Callable[[Any], Any] = click.option(
     "--without", metavar="NAME,...", help="Everything the target describes but these."
 )
-_at: Callable[[Any], Any] = click.option(
+at_option: Callable[[Any], Any] = click.option(
     "--at", metavar="TIME", help="Time after programming: '30 s', 1h, 1d [the target's]."
 )
 
 
 def effect_options(command: Any) -> Any:
     """Add the options that say which non-idealities chips have, and when they are evaluated."""
-    return _only(_without(_at(command)))
+    return _only(_without(at_option(command)))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cimc.cli.options import json_option, seed_option
+from cimc.cli.options import at_option, json_option, seed_option
 
 if TYPE_CHECKING:
     from cimc.pipeline.sensitivity_report import PointResult, SensitivityReport
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
 @click.option(
     "--samples", type=click.IntRange(min=1), metavar="N", help="Use the first N samples [all]."
 )
-@click.option(
-    "--at", metavar="TIME", help="Time after programming: '30 s', 1h, 1d [the target's]."
-)
+@at_option
 @click.option(
     "--confidence",
     type=float,
