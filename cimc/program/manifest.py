@@ -10,7 +10,7 @@ from cimc.errors import ProgramError
 
 FORMAT: Final = "cimc-device-program"
 #: Version of the format this reader and writer speak.
-VERSION: Final = 1
+VERSION: Final = 2
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -157,7 +157,7 @@ class Manifest(Record):
     """The whole of ``program.yaml``, in the order it is written."""
 
     format: Literal["cimc-device-program"]
-    version: Literal[1]
+    version: Literal[2]
     provenance: dict[str, Any]
     warnings: list[str]
     target: dict[str, Any]
