@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from cimc.ir.network import Network, Stage
 from cimc.targets import Target
+from cimc.training.settings import Training
 from cimc.verification.data import Data
 
 #: Called with what is being done and the share done, 0..1.
@@ -29,6 +30,7 @@ class PassContext:
         seed: Seed of everything drawn at random.
         batch: Samples run at once.
         progress: Told how far long work is.
+        training: What fine-tuning is given; None: the network is not trained.
     """
 
     target: Target
@@ -36,6 +38,7 @@ class PassContext:
     seed: int = 0
     batch: int = 32
     progress: Progress = field(default=silent)
+    training: Training | None = None
 
 
 @dataclass(frozen=True)

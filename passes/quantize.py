@@ -39,6 +39,7 @@ class Quantize(Pass):
        there is one, in a digital addition where there is none.
     3. A layer read in several places is quantized once, for the inputs of all of them.
     4. ``levels`` None leaves the weights float (ideal target).
+    5. The float network is kept where it is going to be trained.
 
     Attributes:
         quantizer: ``lloyd``, ``n-multiplier`` or ``uniform``.
@@ -65,6 +66,8 @@ class Quantize(Pass):
 
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with quantized weights in the graph and codebooks in its layers."""
+        if context.training is not None:
+            network = replace(network, float_graph=network.graph)
         if self.levels is None or not network.layers:
             return replace(network, stage=Stage.QUANTIZED)
         states, encoding = context.target.cell.states, context.target.encoding

@@ -85,6 +85,8 @@ class Network:
         warnings: What the user should know, in order.
         batched: Whether samples along the first axis of every input are independent: set by
             ``canonicalize`` from a trial.
+        float_graph: The computation before weights were quantized, kept where it is going to be
+            trained: where training starts, and its teacher; None otherwise.
     """
 
     graph: GraphModule
@@ -96,6 +98,7 @@ class Network:
     parameter_names: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     batched: bool = False
+    float_graph: GraphModule | None = None
 
     def warn(self, *messages: str) -> Network:
         """Return the network with more warnings."""

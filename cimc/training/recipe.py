@@ -1,0 +1,105 @@
+"""How a network is fine-tuned: every setting, with what it means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Optimizer = Literal["adam", "adamw", "sgd"]
+Schedule = Literal["constant", "cosine", "step"]
+Loss = Literal["auto", "cross-entropy", "distillation"]
+Noise = Literal["device", "gaussian", "none"]
+Gradient = Literal["straight-through", "no-grad", "detached", "full"]
+Quantization = Literal["straight-through", "regularized"]
+LevelsLearned = Literal["fixed", "step", "multipliers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Settings of a fine-tuning run; the keys of the section ``training`` of a recipe.
+
+    Attributes:
+        epochs: Passes over the training data [-].
+        batch: Samples of a step, over all processes [-].
+        optimizer: ``adam``, ``adamw`` or ``sgd``.
+        learning_rate: Of weights, biases and the like.
+        momentum: Of ``sgd`` [-].
+        weight_decay: As the optimizer takes it.
+        schedule: ``constant``; ``cosine`` to 0 over all steps; ``step``: times ``gamma`` at each
+            epoch of ``milestones``.
+        milestones: Epochs, ascending.
+        gamma: Factor of ``step`` [-].
+        clip_norm: Largest norm of all gradients together; 0: not clipped.
+        loss: ``cross-entropy`` with labels; ``distillation``: Kullback-Leibler divergence from
+            (logits) or mean square error to the float network's outputs; ``auto``: cross-entropy
+            where there are labels, distillation where there are none.
+        output: Name of the output the loss is of; '': the first floating-point one.
+        temperature: Of distillation [-].
+        layer_weight: Weight of the mean square error, relative to the mean square, of each
+            crossbar layer's output to the float network's [-]; 0: not computed.
+        train: ``all`` parameters, or ``analog``: weights on crossbars only.
+        noise: What the forward pass of a crossbar layer is: ``device``: the complete device model
+            of the target [STE §III]; ``gaussian``: ``N(0, delta |W|max)`` added to each quantized
+            weight, everything else exact and differentiable [GDQ Eq. 6]; ``none``.
+        effects: With ``device``: only these non-idealities, names as in
+            ``cimc.targets.compatibility.SWITCHES``; None: all the target describes.
+        delta: With ``gaussian``: spread, relative to a layer's largest magnitude [-].
+        gradient: Through the device [STE Table III]: ``straight-through``: the clean operation's,
+            its forward never computed; ``no-grad``: the same, with the clean output computed and
+            the device's difference to it added [STE Alg. 1]; ``detached``: as before, with the
+            device's graph built and cut off; ``full``: through the device model.
+        warm_up_epochs: First epochs without noise (with quantization) [-].
+        quantization: ``straight-through``: the forward pass has quantized weights [GDQ Alg. 1];
+            ``regularized``: it has float weights that a loss draws to levels [NM Eq. 6].
+        levels: Of levels that are sums of multipliers: ``fixed``; learned ``step``: in proportion
+            [NM Eq. 3]; learned ``multipliers`` [NM Eq. 4].
+        threshold: T of the projection test [GDQ Alg. 1]: levels are fitted again when
+            ``|r - 1| > T`` [-].
+        level_learning_rate: Of step sizes, multipliers and offsets, relative to the largest level.
+        lambda_start: Weight of the quantization loss to begin with [NM §4] [-].
+        lambda_end: At the end; it grows exponentially over the last ``lambda_epochs`` [-].
+        lambda_epochs: [-]; 0: a tenth of all epochs, at least 1.
+        activation_bits: Resolution inputs of crossbar layers are trained for, LSQ, 2 to 8 and at
+            most the DAC's [bit]; 0: the DAC's, ranges not learned.
+        first_last_bits: The same for the first and the last crossbar layer [bit]; 0: the DAC's.
+        refit_epochs: Converter ranges are fitted again every so many epochs [-]; 0: never.
+        validation: Share of the training data held out for evaluation [-].
+        validation_chips: Chips of an evaluation [-].
+        checkpoint_steps: Steps between checkpoints [-]; 0: one an epoch.
+        seed: Of order, chips and everything drawn.
+    """
+
+    epochs: int = 3
+    batch: int = 64
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    schedule: Schedule = "cosine"
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    clip_norm: float = 5.0
+    loss: Loss = "auto"
+    output: str = ""
+    temperature: float = 1.0
+    layer_weight: float = 0.0
+    train: Literal["all", "analog"] = "all"
+    noise: Noise = "device"
+    effects: tuple[str, ...] | None = None
+    delta: float = 0.02
+    gradient: Gradient = "straight-through"
+    warm_up_epochs: int = 0
+    quantization: Quantization = "straight-through"
+    levels: LevelsLearned = "fixed"
+    threshold: float = 0.1
+    level_learning_rate: float = 1e-3
+    lambda_start: float = 100.0
+    lambda_end: float = 2000.0
+    lambda_epochs: int = 0
+    activation_bits: int = 0
+    first_last_bits: int = 0
+    refit_epochs: int = 1
+    validation: float = 0.1
+    validation_chips: int = 3
+    checkpoint_steps: int = 0
+    seed: int = 0
