@@ -11,6 +11,9 @@ from torch import Tensor
 
 from cimc.ir.geometry import Geometry
 
+#: How the range of a DAC was found that training learned.
+TRAINED = "trained"
+
 Encoding = Literal["signed", "differential-pair", "offset-column", "bit-sliced"]
 
 
@@ -89,8 +92,8 @@ class Fitted:
     data.
 
     Attributes:
-        input_method: ``max``, ``percentile``, ``mse``, ``search``; ``dynamic``: found at run time;
-            None: no DAC.
+        input_method: ``max``, ``percentile``, ``mse``, ``search``; ``trained``: learned with the
+            weights; ``dynamic``: found at run time; None: no DAC.
         adc_method: The first four; ``full-scale``; ``weights``: from their statistics, without
             data; None: no ADC.
         inputs_clipped: Share of inputs beyond the range of the DAC, 0..1.

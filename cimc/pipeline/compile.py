@@ -11,10 +11,10 @@ from typing import Any
 from cimc.executor import Executor
 from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
+from cimc.lowering.emit import emit
 from cimc.passbase import Pass, PassContext, Progress, silent
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
-from cimc.pipeline.emit import emit
 from cimc.pipeline.options import Options
 from cimc.pipeline.report import CompileResult
 from cimc.pipeline.runner import Runner, check_order

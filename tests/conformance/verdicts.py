@@ -16,7 +16,7 @@ from cimc.executor import Executor
 from cimc.frontends.onnx_import import import_onnx
 from cimc.ops.arrays import is_small_float
 from cimc.passbase import PassContext
-from cimc.pipeline.emit import emit
+from cimc.lowering.emit import emit
 from cimc.pipeline.options import Options
 from cimc.pipeline.runner import Runner
 from cimc.program import read, write

@@ -15,7 +15,7 @@ from cimc.ir.network import Network
 from cimc.passbase import PassContext
 from cimc.passes.fit_converters import FitConverters
 from cimc.pipeline import samples
-from cimc.pipeline.emit import emit
+from cimc.lowering.emit import emit
 from cimc.pipeline.options import Options
 from cimc.targets import load_target
 from tests.end_to_end.tables import oracle

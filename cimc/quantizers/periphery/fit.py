@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cimc.ir.layer import Adc, Dac, Fitted, Use
+from cimc.ir.layer import TRAINED, Adc, Dac, Fitted, Use
 from cimc.quantizers.periphery import clipping
 from cimc.quantizers.periphery.currents import Drive, Lane, Reading, convert
 from cimc.quantizers.periphery.prior import full_scale_ranges, weight_ranges
@@ -64,12 +64,17 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
     """Return a use with its converter settings, and how they were found.
 
     Args:
-        use: With statistics of its inputs where there are data.
+        use: With statistics of its inputs where there are data; the settings of a DAC that was
+            trained stay.
         periphery: The converters.
         task: Sampled inputs and what is wanted of them; None: no data, or none that reached it.
         method: How.
     """
-    dac = _first_dac(use, periphery, method)
+    trained = use.fitted is not None and use.fitted.input_method == TRAINED
+    if trained:
+        periphery = replace(periphery, drive=replace(periphery.drive, bits=use.dac.bits))
+        method = replace(method, dac=TRAINED)
+    dac = use.dac if trained else _first_dac(use, periphery, method)
     if task is not None and not len(task.x):
         task = None
     if periphery.adc_bits is None:
