@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from cimc.executor.read import Read
 from cimc.ir.geometry import Geometry
 from cimc.ops.table import OPERATORS
 
@@ -17,7 +16,18 @@ from cimc.ops.table import OPERATORS
 Analog = Callable[..., Any]
 
 
-def convolution(read: Read, attributes: Mapping[str, Any]) -> Analog:
+class Reading(Protocol):
+    """How an operation reads its layer: an input, and a bias added digitally, to a new tensor."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """How the weight lies."""
+
+    def __call__(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return ``x`` times the weight, as the crossbars and converters give it."""
+
+
+def convolution(read: Reading, attributes: Mapping[str, Any]) -> Analog:
     """Return a convolution; the bias is added digitally."""
 
     def run(x: Tensor, _: None, bias: Tensor | None = None) -> Tensor:
@@ -27,7 +37,7 @@ def convolution(read: Read, attributes: Mapping[str, Any]) -> Analog:
     return run
 
 
-def transposed_convolution(read: Read, attributes: Mapping[str, Any]) -> Analog:
+def transposed_convolution(read: Reading, attributes: Mapping[str, Any]) -> Analog:
     """Return a transposed convolution: a read a pixel, then the digital overlap-add.
 
     The overlap-add is a transposed convolution with a kernel of unit vectors, one group an output
@@ -48,7 +58,7 @@ def transposed_convolution(read: Read, attributes: Mapping[str, Any]) -> Analog:
     return run
 
 
-def gemm(read: Read, attributes: Mapping[str, Any]) -> Analog:
+def gemm(read: Reading, attributes: Mapping[str, Any]) -> Analog:
     """Return ``alpha * A' * W + beta * C``."""
     alpha, beta = float(attributes.get("alpha", 1.0)), float(attributes.get("beta", 1.0))
     transposed = bool(attributes.get("transA", 0))
@@ -63,7 +73,7 @@ def gemm(read: Read, attributes: Mapping[str, Any]) -> Analog:
     return run
 
 
-def right_product(read: Read, attributes: Mapping[str, Any]) -> Analog:
+def right_product(read: Reading, attributes: Mapping[str, Any]) -> Analog:
     """Return ``x @ W``."""
 
     def run(x: Tensor, _: None) -> Tensor:
@@ -72,7 +82,7 @@ def right_product(read: Read, attributes: Mapping[str, Any]) -> Analog:
     return run
 
 
-def left_product(read: Read, attributes: Mapping[str, Any]) -> Analog:
+def left_product(read: Reading, attributes: Mapping[str, Any]) -> Analog:
     """Return ``W @ x``; a matrix (or vector) ``x`` is one sample."""
     # Its first axis runs over word lines, not over samples.
     stacked = bool(read.geometry.stack)
@@ -91,7 +101,7 @@ def left_product(read: Read, attributes: Mapping[str, Any]) -> Analog:
 class RecurrentWeight:
     """The gate matrices of a recurrent layer, one a direction (a :class:`Stationary`)."""
 
-    reads: tuple[Read, ...]
+    reads: tuple[Reading, ...]
 
     def mvm(self, x: Tensor, group: int) -> Tensor:
         """Multiply input vectors ``(..., rows)`` by the matrix of one direction."""

@@ -18,7 +18,6 @@ from cimc.executor.matrices import weight
 from cimc.executor.mismatch import mismatch_of
 from cimc.executor.physics import Physics
 from cimc.executor.prepare import Crossbar, read_of
-from cimc.executor.read import Read
 from cimc.executor.workspace import Workspace
 from cimc.ir.layer import Adc, Dac
 from cimc.ops.table import OPERATORS
@@ -30,6 +29,11 @@ _COPY_LIMIT = 1 << 28
 
 _RECURRENT = ("lstm", "gru", "rnn")
 
+#: Prepares how an operation reads a layer, as :func:`cimc.executor.prepare.read_of` does.
+Reader = Callable[
+    [Crossbar, Circuit, Mapping[str, Any], Normals | None, Workspace], analog.Reading
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Reads:
@@ -38,10 +42,12 @@ class Reads:
     Attributes:
         weights: Weight tensor by layer name, where a layer is exact.
         operations: By operation name, what runs instead of the operator's function.
+        recurrent: By operation name and operand, the gate matrices of recurrent operations.
     """
 
     weights: Mapping[str, Tensor]
     operations: Mapping[str, Callable[..., Any]]
+    recurrent: Mapping[str, Mapping[int, analog.RecurrentWeight]]
 
 
 def bind(
@@ -51,6 +57,7 @@ def bind(
     seed: int,
     normals: Normals | None,
     workspace: Workspace,
+    reader: Reader = read_of,
 ) -> Reads:
     """Bind every operation that reads a layer.
 
@@ -64,6 +71,7 @@ def bind(
         seed: The chip.
         normals: Random numbers of reads; None where they are not random.
         workspace: Where codes are put.
+        reader: How a read is prepared.
 
     Raises:
         ProgramError: CIMC-P41, an operation reads a layer it has no converter settings for, or
@@ -71,8 +79,10 @@ def bind(
     """
     weights: dict[str, Tensor] = {}
     operations: dict[str, Callable[..., Any]] = {}
+    recurrent: dict[str, Mapping[int, analog.RecurrentWeight]] = {}
     spent = 0
     circuit = circuit_of(physics)
+    read_by = _ReadBy(circuit, normals, workspace, reader)
     for operation in program.operations:
         read = _layers_read(program, operation)
         settings = {
@@ -93,10 +103,13 @@ def bind(
                 position: _crossbar(layer, crossbars, circuit, physics, seed, settings[position])
                 for position, layer in read.items()
             }
-            operations[operation.name] = _bound(
-                operation, read, crossed, circuit, normals, workspace
-            )
-    return Reads(weights, operations)
+            if operation.op in _RECURRENT:
+                gates = read_by.gates(operation, read, crossed)
+                recurrent[operation.name] = gates
+                operations[operation.name] = _recurrent(operation, gates)
+            else:
+                operations[operation.name] = read_by.bound(operation, read, crossed)
+    return Reads(weights, operations, recurrent)
 
 
 def _layers_read(program: DeviceProgram, operation: Operation) -> dict[int, ProgramLayer]:
@@ -155,26 +168,53 @@ def _crossbar(
     return Crossbar(layer.geometry, tiles, seen, mismatch, dac, replace(adc, i_max_us=ranges))
 
 
-def _bound(
-    operation: Operation,
-    read: Mapping[int, ProgramLayer],
-    seen: Mapping[int, Crossbar],
-    circuit: Circuit,
-    normals: Normals | None,
-    workspace: Workspace,
-) -> Callable[..., Any]:
-    if operation.op in _RECURRENT:
-        return _recurrent(operation, read, seen, circuit, normals, workspace)
-    ((position, layer),) = read.items()
-    builder = _BUILDERS.get((operation.op, layer.geometry.kind, position))
-    if builder is None:
-        raise _cannot_read(operation, layer)
-    reading = read_of(seen[position], circuit, operation.attributes, normals, workspace)
-    return builder(reading, operation.attributes)
+@dataclass(frozen=True, slots=True)
+class _ReadBy:
+    """How all operations of a program read their layers."""
+
+    circuit: Circuit
+    normals: Normals | None
+    workspace: Workspace
+    reader: Reader
+
+    def bound(
+        self,
+        operation: Operation,
+        read: Mapping[int, ProgramLayer],
+        seen: Mapping[int, Crossbar],
+    ) -> Callable[..., Any]:
+        """Return what runs instead of an operation that reads one layer."""
+        ((position, layer),) = read.items()
+        builder = _BUILDERS.get((operation.op, layer.geometry.kind, position))
+        if builder is None:
+            raise _cannot_read(operation, layer)
+        return builder(self._read(seen[position], operation.attributes), operation.attributes)
+
+    def gates(
+        self,
+        operation: Operation,
+        read: Mapping[int, ProgramLayer],
+        seen: Mapping[int, Crossbar],
+    ) -> Mapping[int, analog.RecurrentWeight]:
+        """Return the gate matrices of a recurrent operation by operand."""
+        stationary = {}
+        for position, layer in read.items():
+            if layer.geometry.kind != "recurrent":
+                raise _cannot_read(operation, layer)
+            matrices = (seen[position].matrix(group) for group in range(layer.geometry.groups))
+            stationary[position] = analog.RecurrentWeight(
+                tuple(self._read(one, {}) for one in matrices)
+            )
+        return stationary
+
+    def _read(self, crossbar: Crossbar, attributes: Mapping[str, Any]) -> analog.Reading:
+        return self.reader(crossbar, self.circuit, attributes, self.normals, self.workspace)
 
 
 #: What an operation does around its read, by operator, geometry and position of the weight.
-_BUILDERS: dict[tuple[str, str, int], Callable[[Read, Mapping[str, Any]], Callable[..., Any]]] = {
+_BUILDERS: dict[
+    tuple[str, str, int], Callable[[analog.Reading, Mapping[str, Any]], Callable[..., Any]]
+] = {
     ("conv", "conv", 1): analog.convolution,
     ("conv_transpose", "conv-transpose", 1): analog.transposed_convolution,
     ("gemm", "matrix", 1): analog.gemm,
@@ -193,25 +233,13 @@ def _cannot_read(operation: Operation, layer: ProgramLayer) -> ProgramError:
 
 
 def _recurrent(
-    operation: Operation,
-    read: Mapping[int, ProgramLayer],
-    seen: Mapping[int, Crossbar],
-    circuit: Circuit,
-    normals: Normals | None,
-    workspace: Workspace,
+    operation: Operation, gates: Mapping[int, analog.RecurrentWeight]
 ) -> Callable[..., Any]:
     """Return the recurrent operator with its gate matrices on crossbars."""
-    stationary = {}
-    for position, layer in read.items():
-        if layer.geometry.kind != "recurrent":
-            raise _cannot_read(operation, layer)
-        matrices = (seen[position].matrix(group) for group in range(layer.geometry.groups))
-        reads = tuple(read_of(one, circuit, {}, normals, workspace) for one in matrices)
-        stationary[position] = analog.RecurrentWeight(reads)
     function = OPERATORS[operation.op].function
 
     def run(*operands: Any) -> Any:
-        whole = [stationary.get(position, value) for position, value in enumerate(operands)]
+        whole = [gates.get(position, value) for position, value in enumerate(operands)]
         return function(*whole, **operation.attributes)
 
     return run
