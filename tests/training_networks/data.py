@@ -1,0 +1,47 @@
+"""Data of each task as ``cimc`` takes it: arrays by input name, and ``labels``.
+
+The splits are disjoint and always the same: ``train``, ``calibration`` (converter ranges),
+``validation`` (choosing settings) and ``test`` (reported figures only).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tests.training_networks import images
+from tests.training_networks.images import Split
+from tests.training_networks.networks import INPUT, NETWORKS, Task
+
+Arrays = dict[str, npt.NDArray[Any]]
+SPLITS: tuple[Split, ...] = ("train", "calibration", "validation", "test")
+
+
+def task_data(task: Task, split: Split, samples: int | None = None) -> Arrays:
+    """Return ``{"input": ..., "labels": ...}`` of a task, the first ``samples`` or all.
+
+    * ``fashion``: ``(n, 1, 28, 28)`` float32, labels ``(n,)``; ``cifar10``: ``(n, 3, 32, 32)``.
+    * ``gpt``: ``(n, 64)`` int64, labels ``(n, 64)``: the character after each.
+    * ``bert``: the same, some characters masked; labels -100 (ignored) where they are not.
+    * ``segmentation``: ``(n, 1, 56, 56)``, labels ``(n, 56, 56)``: 0 background, 1 + item.
+    * ``detection``: ``(n, 1, 56, 56)``, labels ``(n, 3, 5)``: class (0: no item) and
+      ``x0, y0, x1, y1`` of each item [pixels].
+
+    Raises:
+        MissingError: The data cannot be had here.
+    """
+    if task in ("fashion", "cifar10"):
+        read = images.fashion_images if task == "fashion" else images.cifar_images
+        found, labels = read(split)
+        return {
+            INPUT: np.ascontiguousarray(found[:samples]),
+            "labels": labels[:samples],
+        }
+    raise NotImplementedError(task)
+
+
+def network_data(name: str, split: Split, samples: int | None = None) -> Arrays:
+    """Return the data of a network by its name, see :func:`task_data`."""
+    return task_data(NETWORKS[name].task, split, samples)
