@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,10 @@ UserLoss = Callable[[Mapping[str, Tensor], Tensor | None], Tensor]
 Teacher = Callable[[Mapping[str, npt.NDArray[np.generic]]], Mapping[str, npt.NDArray[np.generic]]]
 
 
+def _nothing(history: object) -> None:
+    """Keep no record."""
+
+
 @dataclass(frozen=True, slots=True)
 class Training:
     """A training run.
@@ -30,6 +35,7 @@ class Training:
         checkpoint: Directory of checkpoints; None: none are written.
         resume: Go on from the last checkpoint there, if there is one.
         device: torch device that trains.
+        done: Given the history of the run when it ends.
     """
 
     data: Data
@@ -38,3 +44,4 @@ class Training:
     checkpoint: Path | None = None
     resume: bool = False
     device: str = "cpu"
+    done: Callable[[Any], None] = _nothing
