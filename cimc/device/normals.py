@@ -69,8 +69,12 @@ class Normals:
         if self._foreign is None and _in_one_pass(x, variance):
             self._add(_flat(x), _flat(variance), scale)
             return x
-        spread = variance.clamp_(min=0).sqrt_()
-        return x.addcmul_(self.like(spread).to(x.dtype), spread, value=scale)
+        if not variance.requires_grad:
+            spread = variance.clamp_(min=0).sqrt_()
+            return x.addcmul_(self.like(spread).to(x.dtype), spread, value=scale)
+        spread = learned_root(variance)
+        # A copy: it is kept for the backward pass, the numbers are lost at the next call.
+        return x.addcmul_(self.like(spread).to(x.dtype, copy=True), spread, value=scale)
 
     def _add(self, x: Floats, variance: Floats, scale: float) -> None:
         with np.errstate(all="ignore"):  # as torch: infinite currents are no error here
@@ -78,6 +82,12 @@ class Normals:
                 spread = root(variance[where])
                 spread *= numbers
                 x[where] += spread
+
+
+def learned_root(variance: Tensor) -> Tensor:
+    """Return ``sqrt(max(variance, 0))``, new, with derivative 0 where there is no variance."""
+    some = variance > 0
+    return torch.where(some, torch.where(some, variance, 1.0).sqrt(), 0.0)
 
 
 def _in_one_pass(x: Tensor, variance: Tensor) -> bool:

@@ -10,6 +10,9 @@ import math
 
 from torch import Tensor
 
+#: Smallest conductance whose power is taken, as a share of the highest.
+_TINY = 1e-12
+
 
 def spectrum_factor(time_s: float, t_read_s: float) -> float:
     """Return ``ln((t + t_read) / (2 t_read))``, at least 0 [-].
@@ -44,5 +47,6 @@ def one_over_f_power(
     """
     if exponent == 0.0 or amplitude == 0.0:
         return min(amplitude, limit) ** 2 * factor
-    share = g_us.div(g_max_us).clamp_(min=0)  # 0 ** -exponent is infinite, and limited
+    # What fluctuates by a share of nothing does not matter, but its derivative should be finite.
+    share = g_us.div(g_max_us).clamp_(min=_TINY)
     return share.pow_(-exponent).mul_(amplitude).clamp_(max=limit).square_().mul_(factor)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from cimc.device.normals import Normals
+from cimc.device.normals import Normals, learned_root
 
 
 def add_fluctuation(
@@ -33,7 +33,10 @@ def add_fluctuation(
     if power is None:
         if not isinstance(still, Tensor):
             return current.add_(normals.like(current), alpha=still**0.5)
-        return current.addcmul_(normals.like(current), still.sqrt())
+        if not still.requires_grad:
+            return current.addcmul_(normals.like(current), still.sqrt())
+        numbers = normals.like(current).to(current.dtype, copy=True)
+        return current.addcmul_(numbers, learned_root(still))
     if isinstance(still, Tensor) or still:
         power.add_(still)
     return normals.add(current, power)

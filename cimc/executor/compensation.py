@@ -52,7 +52,8 @@ def factor_of(
     total, left = (
         torch.stack([p.sum(dtype=torch.float64) for p in x]).sum() for x in (before, now)
     )
-    return float(_ratio(total, left))
+    ratio = _ratio(total, left)
+    return ratio if ratio.requires_grad else float(ratio)
 
 
 def compensated(seen: Matrices, factor: float | Tensor) -> Matrices:
@@ -74,4 +75,6 @@ def _columns(layer: ProgramLayer, planes: tuple[Tensor, ...]) -> Tensor:
 
 
 def _ratio(before: Tensor, now: Tensor) -> Tensor:
-    return torch.where(now > 0, before / now, torch.ones_like(now))
+    some = now > 0
+    one = torch.ones_like(now)
+    return torch.where(some, before / torch.where(some, now, one), one)

@@ -194,11 +194,12 @@ def sensor_of(
 
 def _number(value: Tensor) -> float | Tensor:
     """Return one number as it is, several as a tensor; float64."""
-    return float(value) if value.numel() == 1 else value
+    return float(value) if value.numel() == 1 and not value.requires_grad else value
 
 
 def _float(value: float | Tensor) -> float | Tensor:
     """Return numbers rounded to float32: one as a number, several as a tensor."""
     if not isinstance(value, Tensor):
         return value
-    return float(value.float()) if value.numel() == 1 else value.float()
+    one = value.numel() == 1 and not value.requires_grad
+    return float(value.float()) if one else value.float()

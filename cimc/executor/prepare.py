@@ -138,7 +138,7 @@ class _Preparation:
     def factor(self, value: float | Tensor) -> float | Tensor:
         """Return what a value in uS times input codes is worth in the output."""
         worth = self.scale * (value.double() if isinstance(value, Tensor) else value)
-        if worth.numel() == 1:
+        if worth.numel() == 1 and not worth.requires_grad:
             return float(worth)
         return per_column(worth.float(), self.crossbar.geometry)
 

@@ -54,7 +54,11 @@ def through_wires(variances: Planes | None, cells: Planes, seen: Planes) -> Plan
     """
     if variances is None or cells is seen:
         return variances
-    ratios = (torch.where(g > 0, t / g, 0.0) for g, t in zip(cells, seen, strict=True))
+    # The inner ``where`` keeps 0 / 0 out of derivatives.
+    ratios = (
+        torch.where(g > 0, t / torch.where(g > 0, g, 1.0), 0.0)
+        for g, t in zip(cells, seen, strict=True)
+    )
     return tuple(v * r.square() for v, r in zip(variances, ratios, strict=True))
 
 
