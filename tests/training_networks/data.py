@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from tests.training_networks import images
+from tests.training_networks import characters, images, scenes
 from tests.training_networks.images import Split
 from tests.training_networks.networks import INPUT, NETWORKS, Task
 
@@ -34,12 +33,14 @@ def task_data(task: Task, split: Split, samples: int | None = None) -> Arrays:
     """
     if task in ("fashion", "cifar10"):
         read = images.fashion_images if task == "fashion" else images.cifar_images
-        found, labels = read(split)
-        return {
-            INPUT: np.ascontiguousarray(found[:samples]),
-            "labels": labels[:samples],
-        }
-    raise NotImplementedError(task)
+        pixels, classes = read(split)
+        return {INPUT: pixels[:samples], "labels": classes[:samples]}
+    if task in ("gpt", "bert"):
+        found, labels = (characters.causal if task == "gpt" else characters.masked)(split)
+        return {INPUT: found[:samples], "labels": labels[:samples]}
+    made = scenes.scenes(split)
+    labels = made.classes if task == "segmentation" else made.boxes
+    return {INPUT: made.images[:samples], "labels": labels[:samples]}
 
 
 def network_data(name: str, split: Split, samples: int | None = None) -> Arrays:

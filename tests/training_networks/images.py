@@ -19,7 +19,7 @@ Images = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 #: Images of the published training set that are never trained on.
 CALIBRATION, VALIDATION = 1000, 5000
-#: Names the directory of CIFAR-10's *binary version* (``data_batch_1.bin`` ... ``test_batch.bin``).
+#: Names the folder of CIFAR-10's *binary version*: ``data_batch_1.bin`` ... ``test_batch.bin``.
 CIFAR_VARIABLE = "CIMC_CIFAR10"
 #: Of CIFAR-10's training images by colour, pixels scaled to [0, 1].
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -1,7 +1,7 @@
 """The networks by name: how each is built, and the trained ones of the cache.
 
-``network(name)`` has random weights; ``trained(name, seed)`` and ``onnx_path(name, seed)`` are what
-``python -m tests.training_networks.pretrain`` left in ``.cache/training``.
+``network(name)`` has random weights; ``trained(name, seed)`` and ``onnx_path(name, seed)`` are
+what ``python -m tests.training_networks.pretrain`` left in ``.cache/training``.
 """
 
 from __future__ import annotations

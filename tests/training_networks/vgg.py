@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class Vgg(nn.Module):
         self.features = nn.Sequential(*layers)
         sizes = [now * side * side, *hidden]
         linear: list[nn.Module] = []
-        for rows, columns in zip(sizes[:-1], sizes[1:], strict=True):
+        for rows, columns in pairwise(sizes):
             linear += [nn.Linear(rows, columns), nn.ReLU()]
         self.classifier = nn.Sequential(*linear, nn.Linear(sizes[-1], classes))
 
