@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeGuard, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,9 @@ from torch.fx import Graph, Node
 from torch.fx.node import map_arg
 
 from cimc.ir import rewrite
+from cimc.ir.affine import AffineNode, affine_node, groups_of
 from cimc.ir.batching import free_batch, tried_dtypes
+from cimc.ir.folds import Recorder
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 
@@ -54,12 +56,13 @@ class Canonicalize(Pass):
         """Return the network in canonical form."""
         graph, tensors = rewrite.copy(network.graph)
         names = dict(network.parameter_names)
+        recorder = Recorder(tensors, names, network.folds)
         if any(rewrite.operator_name(node) == "cast_like" for node in graph.nodes):
             _fix_casts(graph, tried_dtypes(network, context.seed))
         _remove_identities(graph)
-        _fold_constants(graph, tensors, self.max_constant_bytes, names)
+        _fold_constants(graph, tensors, self.max_constant_bytes, names, recorder)
         if self.fold_batch_norm:
-            _fold_affine(graph, tensors, names)
+            _fold_affine(graph, tensors, names, recorder)
         rewrite.sweep(graph)
         module = rewrite.build(graph, tensors)
         kept = rewrite.attributes(module)
@@ -68,6 +71,7 @@ class Canonicalize(Pass):
             graph=module,
             stage=Stage.CANONICAL,
             parameter_names={k: v for k, v in names.items() if k in kept},
+            folds=recorder.folds(kept),
         )
         if not self.free_batch:
             return done
@@ -118,7 +122,11 @@ def _too_large(node: Node, operands: tuple[object, ...], limit: int) -> bool:
 
 
 def _fold_constants(
-    graph: Graph, tensors: dict[str, Tensor], limit: int, names: dict[str, str]
+    graph: Graph,
+    tensors: dict[str, Tensor],
+    limit: int,
+    names: dict[str, str],
+    recorder: Recorder,
 ) -> None:
     known: dict[Node, Any] = {}
     made: dict[object, str] = {}
@@ -142,6 +150,7 @@ def _fold_constants(
                     else:
                         new = rewrite.constant(graph, tensors, node.name, value)
                         made[key] = str(new.target)
+                recorder.computed(node, value, new)
                 source = _source_of(node, tensors, names, value)
                 if source:
                     names[str(new.target)] = source
@@ -149,6 +158,7 @@ def _fold_constants(
                 known[new] = value
                 graph.erase_node(node)
             elif isinstance(value, tuple | list):
+                recorder.computed(node, value, None)
                 known[node] = value
 
 
@@ -185,92 +195,41 @@ def _weight_is_free(conv: Node, graph: Graph) -> bool:
     return sum(len(n.users) for n in readers) == 1
 
 
-def _fold_affine(graph: Graph, tensors: dict[str, Tensor], names: dict[str, str]) -> None:
+def _fold_affine(
+    graph: Graph, tensors: dict[str, Tensor], names: dict[str, str], recorder: Recorder
+) -> None:
     for node in list(graph.nodes):
         if rewrite.operator_name(node) not in ("batch_normalization", "mul", "add", "sub"):
             continue
-        found = _affine(node, tensors)
+        found = affine_node(node, tensors)
         if found is None:
             continue
-        conv, scale, shift = found
-        if not _single_use(conv) or not _weight_is_free(conv, graph):
+        if not _single_use(found.conv) or not _weight_is_free(found.conv, graph):
             continue
-        _apply_affine(graph, tensors, names, conv, scale, shift)
-        node.replace_all_uses_with(conv)
+        _apply_affine(graph, tensors, names, found, recorder)
+        node.replace_all_uses_with(found.conv)
         graph.erase_node(node)
-
-
-def _is_convolution(node: object) -> TypeGuard[Node]:
-    return rewrite.operator_name(node) in ("conv", "conv_transpose")
-
-
-def _group(conv: Node) -> int:
-    return int(cast("int", conv.kwargs.get("group", 1)))
-
-
-def _affine(node: Node, tensors: dict[str, Tensor]) -> tuple[Node, Tensor, Tensor] | None:
-    """Return the convolution, scale and shift (float64, one a channel) that a node applies."""
-    kind = rewrite.operator_name(node)
-    conv, other = node.args[:2]
-    if kind == "batch_normalization":
-        statistics = node.args[1:5]
-        if not _is_convolution(conv) or not all(rewrite.is_constant(s) for s in statistics):
-            return None
-        values = (rewrite.constant_of(s, tensors).double() for s in statistics)
-        gamma, beta, mean, var = values
-        epsilon = float(cast("float", node.kwargs.get("epsilon", 1e-5)))
-        scale = gamma / torch.sqrt(var + epsilon)
-        return (conv, scale, beta - mean * scale) if _finite(scale) else None
-    if not _is_convolution(conv) and kind != "sub":
-        conv, other = other, conv
-    if not _is_convolution(conv) or not rewrite.is_constant(other):
-        return None
-    value = _per_channel(rewrite.constant_of(other, tensors), conv, tensors)
-    if value is None:
-        return None
-    if kind == "mul":
-        return conv, value, torch.zeros_like(value)
-    return conv, torch.ones_like(value), value if kind == "add" else -value
-
-
-def _finite(value: Tensor) -> bool:
-    return bool(torch.isfinite(value).all())
-
-
-def _per_channel(value: Tensor, conv: Node, tensors: dict[str, Tensor]) -> Tensor | None:
-    """Return a constant as float64 ``(channels,)`` if it has one value a channel of NC... data."""
-    if not rewrite.is_constant(conv.args[1]) or not value.is_floating_point():
-        return None
-    weight = rewrite.constant_of(conv.args[1], tensors)
-    if not weight.is_floating_point() or value.ndim > weight.ndim:
-        return None
-    transposed = rewrite.operator_name(conv) == "conv_transpose"
-    channels = weight.shape[1] * _group(conv) if transposed else weight.shape[0]
-    shape = (1,) * (weight.ndim - value.ndim) + tuple(value.shape)
-    if shape[0] != 1 or any(s != 1 for s in shape[2:]) or shape[1] not in (1, channels):
-        return None
-    flat = value.double().reshape(-1)
-    return flat.expand(channels) if _finite(flat) else None
 
 
 def _apply_affine(
     graph: Graph,
     tensors: dict[str, Tensor],
     names: dict[str, str],
-    conv: Node,
-    scale: Tensor,
-    shift: Tensor,
+    found: AffineNode,
+    recorder: Recorder,
 ) -> None:
     """Put a scale and a shift of the output channels into weight and bias."""
-    weight = rewrite.constant_of(conv.args[1], tensors)
-    key = str(cast("Node", conv.args[1]).target)
+    conv, scale, shift = found.conv, found.scale, found.shift
+    old_weight = cast("Node", conv.args[1])
+    weight = rewrite.constant_of(old_weight, tensors)
+    key = str(old_weight.target)
     if rewrite.operator_name(conv) == "conv":
         factor = scale.reshape(-1, *[1] * (weight.ndim - 1))
     else:
-        group = _group(conv)
+        group = groups_of(conv)
         per_row = scale.reshape(group, 1, -1).expand(group, weight.shape[0] // group, -1)
         factor = per_row.reshape(weight.shape[0], -1, *[1] * (weight.ndim - 2))
-    bias = conv.args[2] if len(conv.args) > 2 else None
+    bias = cast("Node | None", conv.args[2] if len(conv.args) > 2 else None)
     old = torch.zeros_like(shift) if bias is None else rewrite.constant_of(bias, tensors).double()
     folded = (weight.double() * factor).to(weight.dtype)
     with graph.inserting_before(conv):
@@ -278,6 +237,9 @@ def _apply_affine(
         new_bias = rewrite.constant(
             graph, tensors, f"{key}_bias", (old * scale + shift).to(weight.dtype)
         )
+    fixed = recorder.names(*found.scaling)
+    recorder.scaled(new_weight, old_weight, factor, fixed)
+    recorder.shifted(new_bias, bias, scale, shift, found.added, fixed)
     if key in names:
         names[str(new_weight.target)] = names[key]
     conv.args = (conv.args[0], new_weight, new_bias, *conv.args[3:])

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.fx import Graph, Node
 
 from cimc.ir import rewrite
+from cimc.ir.folds import replaced
 from cimc.ir.input_vectors import channel_axis, input_vectors
 from cimc.ir.interpreter import interpret
 from cimc.ir.layer import Codebook, CrossbarLayer, Use
@@ -146,12 +147,16 @@ class _Calibrated:
         self.shared = self._shared_curvature(runs)
         watched = frozenset(u.node for layer in self.layers.values() for u in layer.uses)
         paired_walk(self.graph, self.tensors, runs, watched, self._quantize, self._correct)
+        origins: dict[str, str | None] = {}
         for node in list(self.graph.nodes):
             if node.name in self.corrections:
-                _add_bias(self.graph, self.tensors, node, self.corrections[node.name])
+                correction = self.corrections[node.name]
+                new, old = _add_bias(self.graph, self.tensors, node, correction)
+                origins[new] = old
         rewrite.sweep(self.graph)
         module = rewrite.build(self.graph, self.tensors)
-        return replace(self.network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
+        network = replaced(self.network, origins)
+        return replace(network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
 
     def _runs(self) -> list[list[Tensor]]:
         """Return the inputs of each run, of as many samples as memory allows."""
@@ -259,8 +264,14 @@ def _channel_means(values: Sequence[Tensor], axis: int) -> Tensor:
     return sum((f.sum(0) for f in flat), torch.zeros(1)) / sum(len(f) for f in flat)
 
 
-def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tensor) -> None:
-    """Add a constant to each output channel of a node: in its bias, or in an addition after it."""
+def _add_bias(
+    graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tensor
+) -> tuple[str, str | None]:
+    """Add a constant to each output channel of a node: in its bias, or in an addition after it.
+
+    Returns:
+        Name of the constant it is in, and of the bias that was there; None: there was none.
+    """
     name = rewrite.operator_name(node)
     scale = float(node.kwargs.get("beta", 1.0)) if name == "gemm" else 1.0  # type: ignore[arg-type]
     bias = node.args[2] if len(node.args) > 2 else None
@@ -271,7 +282,7 @@ def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tenso
             value = (old + delta / scale).to(delta.dtype)
             new = rewrite.constant(graph, tensors, f"{node.name}_bias", value)
         node.args = (*node.args[:2], new)
-        return
+        return str(new.target), str(bias.target) if isinstance(bias, Node) else None
     spatial = rewrite.constant_of(node.args[1], tensors).ndim - 2 if "conv" in name else 0
     shape = (-1, *[1] * spatial)
     with graph.inserting_after(node):
@@ -280,3 +291,4 @@ def _add_bias(graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tenso
         add = graph.call_function(OPERATORS["add"].function, (node, new))
     add.meta = dict(node.meta)
     node.replace_all_uses_with(add, delete_user_cb=lambda user: user is not add)
+    return str(new.target), None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch.fx import GraphModule
 
+from cimc.ir.folds import Fold
 from cimc.ir.layer import CrossbarLayer
 
 Array = npt.NDArray[np.generic]
@@ -82,6 +83,8 @@ class Network:
         stage: How far it has been lowered.
         layers: Crossbar layers by name, in execution order of first use.
         parameter_names: Graph attribute to source parameter (initializer) name.
+        folds: What was folded between a constant of the graph and the source parameters it comes
+            from, by graph attribute; one without record is the parameter of ``parameter_names``.
         warnings: What the user should know, in order.
         batched: Whether samples along the first axis of every input are independent: set by
             ``canonicalize`` from a trial.
@@ -96,6 +99,7 @@ class Network:
     stage: Stage = Stage.IMPORTED
     layers: Mapping[str, CrossbarLayer] = field(default_factory=dict)
     parameter_names: Mapping[str, str] = field(default_factory=dict)
+    folds: Mapping[str, Fold] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     batched: bool = False
     float_graph: GraphModule | None = None
