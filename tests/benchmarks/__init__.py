@@ -12,6 +12,8 @@ BENCHMARKS: dict[str, str] = {
     "executor-resnet20": "tests.benchmarks.executor_resnet20",
     "executor-resnet20-read-noise": "tests.benchmarks.read_noise",
     "bit-serial": "tests.benchmarks.bit_serial",
+    "train-step": "tests.benchmarks.train_step",
+    "ste-vs-full-gradient": "tests.benchmarks.ste_vs_full_gradient",
     "ir-drop": "tests.benchmarks.ir_drop",
     "compile-resnet50": "tests.benchmarks.compile_resnet50",
     "compile-2gb": "tests.benchmarks.compile_2gb",

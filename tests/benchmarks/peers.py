@@ -67,6 +67,34 @@ def lightning(plain: nn.Module, tile: int) -> tuple[Callable[[Tensor], Any], str
     """
     if version("aihwkit-lightning") is None:
         return None
+    network = _in_lightning(plain, tile, 0.0).eval()
+
+    def run(x: Tensor) -> Any:
+        with torch.inference_mode():
+            return network(x)
+
+    return run, f"eval, {_words(tile)}; no programming noise, no read noise"
+
+
+def lightning_training(plain: nn.Module, tile: int, noise: float) -> tuple[nn.Module, str] | None:
+    """Return the same network in training, with noise on its weights; None without it.
+
+    New noise is drawn in every forward pass, and the backward pass goes through the noisy weights.
+
+    Args:
+        plain: The network, BatchNorms folded.
+        tile: Word lines of an array.
+        noise: Standard deviation, relative to the largest weight of a channel [-].
+    """
+    if version("aihwkit-lightning") is None:
+        return None
+    words = (
+        f"train, {_words(tile)}, not learned; ADD_NORMAL_PER_CHANNEL {noise:.3g}; no read noise"
+    )
+    return _in_lightning(plain, tile, noise).train(), words
+
+
+def _in_lightning(plain: nn.Module, tile: int, noise: float) -> nn.Module:
     with importable():
         from aihwkit_lightning.nn.conversion import (  # type: ignore[import-not-found]
             convert_to_analog,
@@ -75,6 +103,7 @@ def lightning(plain: nn.Module, tile: int) -> tuple[Callable[[Tensor], Any], str
             TorchInferenceRPUConfig,
         )
         from aihwkit_lightning.simulator.parameters.enums import (  # type: ignore[import-not-found]
+            WeightNoiseInjectionType,
             WeightQuantizationType,
         )
 
@@ -84,17 +113,19 @@ def lightning(plain: nn.Module, tile: int) -> tuple[Callable[[Tensor], Any], str
         settings.forward.out_bound = 10.0
         settings.modifier.quantization_type = WeightQuantizationType.DISCRETIZE_PER_CHANNEL
         settings.modifier.res = 14
+        if noise > 0:
+            settings.modifier.noise_type = WeightNoiseInjectionType.ADD_NORMAL_PER_CHANNEL
+            settings.modifier.std_dev = noise
         given = settings.pre_post.input_range
         given.enable, given.learn_input_range = True, False
         given.init_value, given.init_from_data = 3.0, 0
-        network = convert_to_analog(plain, settings).eval()
+        network: nn.Module = convert_to_analog(plain, settings)
+    return network
 
-    def run(x: Tensor) -> Any:
-        with torch.inference_mode():
-            return network(x)
 
-    words = f"eval, max_input_size {tile}, inp_res = out_res = 254, out_bound 10, static range 3, "
-    return run, words + "15 levels a channel; no programming noise, no read noise"
+def _words(tile: int) -> str:
+    words = f"max_input_size {tile}, inp_res = out_res = 254, out_bound 10, static range 3, "
+    return words + "15 levels a channel"
 
 
 def processor() -> str:
