@@ -77,7 +77,12 @@ def with_difference(device: Device, x: Tensor, clean: Tensor) -> Tensor:
 class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, device: Device, x: Tensor, weight: Tensor, bias: Tensor | None, settings: Settings
+        ctx: Any,
+        device: Device,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        settings: Settings,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.settings, ctx.bias = settings, None if bias is None else list(bias.shape)

@@ -1,0 +1,434 @@
+"""A compiled network that can be trained, with the device in its forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from cimc.device import seeding
+from cimc.device.converters import largest_code
+from cimc.errors import ModelError
+from cimc.executor.bind import Reader
+from cimc.executor.physics import physics_of
+from cimc.executor.prepare import read_of
+from cimc.ir import rewrite
+from cimc.ir.interpreter import interpret, last_uses
+from cimc.ir.layer import TRAINED, CrossbarLayer, Fitted, Use
+from cimc.ir.network import Network
+from cimc.lowering.assign import assign
+from cimc.lowering.converters import Sampling, fit_converters
+from cimc.lowering.emit import emit
+from cimc.quantizers.periphery.fit import Method
+from cimc.quantizers.periphery.ranges import dac_range
+from cimc.targets import Target
+from cimc.training import differentiable
+from cimc.training.analog_forward import AnalogForward, Weight
+from cimc.training.cell_targets import cells_of
+from cimc.training.chip_reads import ChipMaker, ChipReads
+from cimc.training.converter_ranges import ConverterRanges
+from cimc.training.lsq import InputStep
+from cimc.training.parameters import start_of, trained_constants, without_gradient
+from cimc.training.recipe import Recipe
+from cimc.training.weight_levels import WeightLevels, levels_of
+from cimc.verification.data import Data
+
+#: How converter ranges are found when nothing else is asked for.
+SEARCH: Final = Method("search", "search", 99.99)
+#: Samples and vectors that converter ranges are fitted to while training.
+_REFIT: Final = (128, 512)
+
+
+class Outcome(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        outputs: In the order of the network's.
+        layers: Result of each operation that reads crossbars, by node name; empty unless asked.
+    """
+
+    outputs: tuple[Tensor, ...]
+    layers: dict[str, Tensor]
+
+
+class TrainableNetwork(nn.Module):
+    """Latent float weights, their levels, and the chip they would make.
+
+    Attributes:
+        frozen: Crossbar layers that no gradient reaches, with the opaque nodes in the way.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        target: Target,
+        recipe: Recipe,
+        *,
+        device: str | torch.device = "cpu",
+        uniform: bool = False,
+        method: Method = SEARCH,
+    ) -> None:
+        """Take a network whose cells are assigned.
+
+        Args:
+            network: With cells and converter ranges; its ``float_graph`` is where weights start.
+            target: The device.
+            recipe: How it is trained.
+            device: torch device.
+            uniform: Levels are equally spaced and stay so.
+            method: How converter ranges are fitted again.
+
+        Raises:
+            ModelError: CIMC-M90, no gradient reaches any crossbar layer.
+            UsageError: CIMC-U47, an unknown non-ideality.
+        """
+        super().__init__()
+        self._network, self._target, self._recipe = network, target, recipe
+        self._method, self._device = method, torch.device(device)
+        self.frozen = without_gradient(network)
+        if network.layers and len(self.frozen) == len(network.layers):
+            raise _nothing_to_train(self.frozen)
+        program = emit(network, target, {})
+        effects = None if recipe.effects is None else frozenset(recipe.effects)
+        physics = physics_of(program, "chip", effects)
+        through = recipe.gradient in ("full", "detached")
+        reader: Reader = differentiable.read_of if through else read_of
+        self._maker = ChipMaker.of(program, physics, self._device, reader)
+        self._chip: tuple[int, ChipReads] | None = None
+        self._frees = last_uses(network.graph)
+        self._build(uniform)
+        self.to(self._device)
+
+    def _build(self, uniform: bool) -> None:
+        network, recipe, target = self._network, self._recipe, self._target
+        tensors = rewrite.attributes(network.graph)
+        floats = {} if network.float_graph is None else rewrite.attributes(network.float_graph)
+        states = target.cell.states
+        self.weights, self.levels = nn.ParameterDict(), nn.ModuleDict()
+        for name, layer in network.layers.items():
+            latent = start_of(layer, tensors[layer.weight], floats.get(layer.weight))
+            self.weights[layer.weight] = nn.Parameter(
+                latent, requires_grad=name not in self.frozen
+            )
+            if layer.codebook is not None:
+                self.levels[layer.weight] = levels_of(
+                    layer.codebook,
+                    layer.geometry.to_matrix(latent),
+                    recipe,
+                    uniform=uniform,
+                    states_us=None if isinstance(states, str) else tuple(states),
+                    encoding=target.encoding,
+                )
+        trained = trained_constants(network) if recipe.train == "all" else ()
+        self.constants = nn.ParameterDict()
+        for name in trained:
+            self.constants[name] = nn.Parameter(tensors[name].detach().clone())
+        taken = {*self.weights, *self.constants}
+        for name, value in tensors.items():
+            if name not in taken:
+                self.register_buffer(f"constant_{name}", value.detach(), persistent=False)
+        self.ranges = ConverterRanges(network.layers)
+        self.steps = nn.ModuleDict(_input_steps(network, recipe))
+        self._analog = dict(self._operations())
+
+    def _operations(self) -> Iterator[tuple[str, AnalogForward]]:
+        """Yield every operation that reads crossbars, by node name."""
+        nodes = {node.name: node for node in self._network.graph.graph.nodes}
+        read: dict[str, dict[int, CrossbarLayer]] = {}
+        for layer in self._network.layers.values():
+            for use in layer.uses:
+                read.setdefault(use.node, {})[use.operand] = layer
+        for name, layers in read.items():
+            steps: dict[int, Callable[[Tensor], Tensor]] = {}
+            for operand in layers:
+                if (key := f"{name}_{operand}") in self.steps:
+                    steps[operand] = self.steps[key]
+            yield name, AnalogForward(nodes[name], layers, steps, self._recipe.gradient)
+
+    def forward(
+        self, inputs: Sequence[Tensor], chip: int | None, *, taps: bool = False
+    ) -> Outcome:
+        """Run the network.
+
+        Args:
+            inputs: In the order of the network's.
+            chip: Seed of the chip that is programmed with the weights as they are; with Gaussian
+                noise, of that noise; None: without device and noise.
+            taps: Whether to return the results of operations that read crossbars.
+        """
+        weights = self._weights(chip)
+        reads = None
+        if chip is not None and self._recipe.noise == "device":
+            reads = self._programmed(weights, chip)
+        return self._walk(inputs, weights, reads, taps)
+
+    def _weights(self, chip: int | None) -> dict[str, Weight]:
+        """Return the quantized weight of every layer, by name."""
+        found = {}
+        regularized = self._recipe.quantization == "regularized"
+        for name, layer in self._network.layers.items():
+            latent = self.weights[layer.weight]
+            matrix = layer.geometry.to_matrix(latent)
+            if layer.weight in self.levels:
+                matrix = self.levels[layer.weight](matrix)
+            if chip is not None and self._recipe.noise == "gaussian":
+                matrix = self._with_gaussian_noise(name, layer, matrix, chip)
+            exact = layer.weight not in self.levels or regularized
+            plain = exact and self._recipe.noise != "gaussian"
+            whole = latent if plain else layer.geometry.from_matrix(matrix, tuple(latent.shape))
+            found[name] = Weight(matrix, whole)
+        return found
+
+    def _with_gaussian_noise(
+        self, name: str, layer: CrossbarLayer, matrix: Tensor, chip: int
+    ) -> Tensor:
+        """Return weights with ``N(0, delta |W|max)`` added [GDQ Eq. 6]."""
+        limit = self._limit(layer)
+        largest = matrix.detach().abs().amax() if limit is None else limit.amax()
+        stream = seeding.generator(chip, "gaussian", name)
+        normals = torch.randn(matrix.shape, generator=stream).to(matrix.device)
+        return matrix + normals * (self._recipe.delta * largest)
+
+    def _limit(self, layer: CrossbarLayer) -> Tensor | None:
+        if layer.weight not in self.levels:
+            return None
+        levels: WeightLevels = self.levels[layer.weight]  # type: ignore[assignment]
+        return levels.limit()
+
+    def _programmed(self, weights: Mapping[str, Weight], chip: int) -> ChipReads:
+        """Return the chip that the weights make; between steps it is made once."""
+        through = self._recipe.gradient in ("full", "detached") and torch.is_grad_enabled()
+        if not torch.is_grad_enabled() and self._chip is not None and self._chip[0] == chip:
+            return self._chip[1]
+        with torch.set_grad_enabled(through):
+            cells = {
+                name: cells_of(
+                    layer,
+                    weights[name].matrix if through else weights[name].matrix.detach(),
+                    self._limit(layer),
+                    self._codebook_of(layer),
+                    self._target,
+                )
+                for name, layer in self._network.layers.items()
+            }
+            settings = self._settings()
+            reads = self._maker.chip(cells, settings, chip)
+        self._chip = None if torch.is_grad_enabled() else (chip, reads)
+        return reads
+
+    def _codebook_of(self, layer: CrossbarLayer) -> Callable[[], Any]:
+        def codebook() -> Any:
+            if layer.weight not in self.levels:
+                return None
+            matrix = layer.geometry.to_matrix(self.weights[layer.weight].detach())
+            return self.levels[layer.weight].codebook(matrix)  # type: ignore[operator]
+
+        return codebook
+
+    def _settings(self) -> dict[tuple[str, int], Any]:
+        settings = self.ranges.settings()
+        for node, operand in settings:
+            if (key := f"{node}_{operand}") in self.steps:
+                dac = self.steps[key].dac()  # type: ignore[operator]
+                settings[node, operand] = dac, settings[node, operand][1]
+        return settings
+
+    def _walk(
+        self,
+        inputs: Sequence[Tensor],
+        weights: Mapping[str, Weight],
+        reads: ChipReads | None,
+        taps: bool,
+    ) -> Outcome:
+        env: dict[Node, Any] = {}
+        tapped: dict[str, Tensor] = {}
+        feeds = iter(inputs)
+        of_attribute = {
+            layer.weight: weights[name].whole for name, layer in self._network.layers.items()
+        }
+        for node in self._network.graph.graph.nodes:
+            if node.op == "placeholder":
+                env[node] = next(feeds).to(self._device)
+            elif node.op == "get_attr":
+                env[node] = self._constant(str(node.target), of_attribute)
+            elif node.op == "output":
+                return Outcome(tuple(map_arg(node.args[0], env.__getitem__)), tapped)
+            else:
+                operands = map_arg(node.args, env.__getitem__)
+                analog = self._analog.get(node.name)
+                if analog is None:
+                    env[node] = node.target(*operands, **node.kwargs)
+                else:
+                    of_node = {k: weights[layer.name] for k, layer in analog.layers.items()}
+                    env[node] = analog(operands, of_node, reads)
+                    if taps:
+                        value = env[node]
+                        tapped[node.name] = value[0] if isinstance(value, tuple) else value
+                del operands
+            for dead in self._frees[node]:
+                env.pop(dead, None)
+        raise AssertionError("a graph has an output node")
+
+    def _constant(self, name: str, weights: Mapping[str, Tensor]) -> Tensor:
+        if name in weights:
+            return weights[name]
+        if name in self.constants:
+            return self.constants[name]
+        return self.get_buffer(f"constant_{name}")
+
+    def teacher(self, inputs: Sequence[Tensor], *, taps: bool = False) -> Outcome:
+        """Run the float network, without gradients."""
+        graph: GraphModule = self._network.float_graph or self._network.graph
+        tapped: dict[str, Tensor] = {}
+
+        def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
+            if taps and node.name in self._analog:
+                tapped[node.name] = value[0] if isinstance(value, tuple) else value
+            return value
+
+        return Outcome(interpret(graph, [x.cpu() for x in inputs], observe), tapped)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the optimizer's parameter groups.
+
+        ``lr_scale`` multiplies the recipe's learning rate: levels and steps, which are relative
+        to what they were at first, have their own.
+        """
+        recipe = self._recipe
+        relative = recipe.level_learning_rate / recipe.learning_rate
+        groups = [
+            {"params": [p for p in self.weights.values() if p.requires_grad], "lr_scale": 1.0},
+            {"params": list(self.constants.values()), "lr_scale": 1.0},
+        ]
+        for module in (*self.levels.values(), *self.steps.values()):
+            learned = [p for p in module.parameters() if p.requires_grad]
+            if learned:
+                groups.append({"params": learned, "lr_scale": relative})
+        return [group for group in groups if group["params"]]
+
+    def penalty(self) -> Tensor:
+        """Return the quantization loss of all layers [NM Eq. 6], without its weight lambda."""
+        total = torch.zeros((), device=self._device)
+        for layer in self._network.layers.values():
+            if layer.weight in self.levels:
+                matrix = layer.geometry.to_matrix(self.weights[layer.weight])
+                total = total + self.levels[layer.weight].penalty(matrix)  # type: ignore[operator]
+        return total
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Fit levels again where weights have moved away from them [GDQ Alg. 1]."""
+        self._chip = None
+        for layer in self._network.layers.values():
+            if layer.weight in self.levels:
+                matrix = layer.geometry.to_matrix(self.weights[layer.weight])
+                factor = self.levels[layer.weight].after_step(matrix)  # type: ignore[operator]
+                if factor is not None:
+                    self.ranges.rescale(layer, factor)
+
+    @torch.no_grad()
+    def refit(self, data: Data) -> None:
+        """Fit the converter ranges to the weights as they are.
+
+        Args:
+            data: Inputs to find ranges with; a part of them is used.
+        """
+        self._chip = None
+        samples, vectors = _REFIT
+        sampling = Sampling(data, samples, vectors, seed=self._recipe.seed)
+        fitted = fit_converters(self.network(), self._target, self._method, sampling)
+        self.ranges.take(fitted.layers)
+
+    def load_state_dict(self, *args: Any, **options: Any) -> Any:
+        """Load a checkpoint, as :class:`torch.nn.Module` does."""
+        self._chip = None
+        return super().load_state_dict(*args, **options)
+
+    @torch.no_grad()
+    def network(self) -> Network:
+        """Return the network as trained: weights, parameters, codebooks, ranges and cells."""
+        graph, tensors = rewrite.copy(self._network.graph)
+        for name, value in self.constants.items():
+            tensors[name] = value.detach().cpu().clone()
+        settings = self._settings()
+        layers = {}
+        for name, layer in self._network.layers.items():
+            latent = self.weights[layer.weight].detach().cpu()
+            matrix, codebook = layer.geometry.to_matrix(latent), None
+            if layer.weight in self.levels:
+                codebook = _on_cpu(self._codebook_of(layer)())
+                matrix = codebook_values(codebook)
+            tensors[layer.weight] = layer.geometry.from_matrix(
+                matrix, tuple(latent.shape)
+            ).contiguous()
+            uses = tuple(self._use(use, settings[use.node, use.operand]) for use in layer.uses)
+            kept = None if layer.float_matrix is None else matrix.contiguous()
+            done = replace(layer, codebook=codebook, uses=uses, float_matrix=kept)
+            cells, encoding = assign(done, matrix, self._target)
+            layers[name] = replace(done, cells=cells, encoding=encoding)
+        module = rewrite.build(graph, tensors)
+        return replace(self._network, graph=module, layers=layers)
+
+    def _use(self, use: Use, settings: tuple[Any, Any]) -> Use:
+        dac, adc = settings
+        if adc.i_max_us is not None:
+            adc = replace(adc, i_max_us=adc.i_max_us.detach().cpu().clone())
+        fitted = use.fitted
+        if f"{use.node}_{use.operand}" in self.steps:
+            fitted = replace(fitted or Fitted(TRAINED, None), input_method=TRAINED)
+        return replace(use, dac=dac, adc=adc, fitted=fitted)
+
+
+def codebook_values(codebook: Any) -> Tensor:
+    """Return the weights a codebook gives, float32 ``(groups, rows, columns)``."""
+    levels, codes = codebook.levels, codebook.codes
+    if levels.ndim == 1:
+        values: Tensor = levels[codes.to(torch.int64)]
+        return values
+    g, _, c = codes.shape
+    table = levels.reshape(g, 1, c, -1).expand(*codes.shape, -1)
+    return torch.gather(table, 3, codes.to(torch.int64)[..., None])[..., 0]
+
+
+def _on_cpu(codebook: Any) -> Any:
+    moved = {
+        key: value.detach().cpu()
+        for key in ("levels", "codes", "multipliers", "offset")
+        if (value := getattr(codebook, key)) is not None
+    }
+    return replace(codebook, **moved)
+
+
+def _input_steps(network: Network, recipe: Recipe) -> dict[str, nn.Module]:
+    """Return the learned input ranges, by node and operand."""
+    uses = [use for layer in network.layers.values() for use in layer.uses]
+    steps: dict[str, nn.Module] = {}
+    for number, use in enumerate(uses):
+        end = number in (0, len(uses) - 1)
+        bits = recipe.first_last_bits if end else recipe.activation_bits
+        if bits and use.dac.bits is not None:
+            steps[f"{use.node}_{use.operand}"] = _input_step(use, bits)
+    return steps
+
+
+def _input_step(use: Use, bits: int) -> InputStep:
+    """Return the learned range of one use; it starts where rounding costs least."""
+    seen, full = use.statistics, use.dac.x_max or 1.0
+    if seen is not None and seen.limit > 0:
+        full = dac_range(seen, bits, signed=use.dac.signed, method="mse", percentile=99.99)
+    return InputStep(bits, use.dac.signed, full / largest_code(bits, signed=use.dac.signed))
+
+
+def _nothing_to_train(frozen: Mapping[str, tuple[str, ...]]) -> ModelError:
+    nodes = sorted({node for names in frozen.values() for node in names})
+    return ModelError(
+        "CIMC-M90",
+        "no gradient reaches any crossbar layer: operators that run in onnxruntime have none",
+        where="node " + ", ".join(nodes[:5]) if nodes else "",
+        hint="cutting the model before them, or compiling without --train-data",
+    )
