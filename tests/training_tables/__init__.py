@@ -1,0 +1,1 @@
+"""Fine-tunings of many small networks, and the pages of docs/results made of them."""

@@ -1,0 +1,151 @@
+"""[NM] Tables 1 and 2: fixed levels, a learned step, N multipliers, at W4/A4 and W3/A3."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.training_tables import networks
+from tests.training_tables.jobs import SEEDS, Evaluation, Job, Store
+from tests.training_tables.pages import Part, against, constant, counted, write_page
+from tests.training_tables.stats import Estimate, cell, difference, gap_cell, of
+
+NETWORKS: Final = ("resnet18", "resnet20")
+BITS: Final = (4, 3)
+#: Quantizer that starts, and what the recipe learns of its levels.
+VARIANTS: Final = {
+    "fixed": ("uniform", "fixed levels"),
+    "step": ("uniform", "learned step"),
+    "multipliers": ("n-multiplier", "N multipliers"),
+}
+#: Least advantage over float that the paper has [point].
+GOALS: Final = {4: 0.0, 3: -0.42}
+#: [NM] has quantized weights and activations and nothing else: exact cells, no ADC.
+EXACT: Final = {"adc.bits": None, "noise.device_to_device": None, "read.drive": "parallel"}
+RECIPE: Final[dict[str, Any]] = {
+    "epochs": 3,
+    "batch": 64,
+    "optimizer": "adam",
+    "learning_rate": 5e-4,
+    "schedule": "cosine",
+    "noise": "none",
+    "quantization": "regularized",
+    "first_last_bits": 8,
+    "validation": 0.0,
+}
+SAMPLES: Final = 10_000
+EVALUATIONS: Final = (
+    Evaluation("clean", mode="noise-free"),
+    # The chip as shipped: 8-bit ADC, 5 % spread of both states from cell to cell.
+    Evaluation(
+        "otp",
+        {
+            "adc.bits": 8,
+            "noise.device_to_device": {"sigma_lrs": 0.05, "sigma_hrs": 0.05},
+            "read.drive": "bit-serial",
+        },
+        samples=2000,
+    ),
+)
+
+TEXT = """\
+[NM] Tables 1 and 2 on Fashion-MNIST at reduced width. Levels are ⟨r, S⟩ + c [NM Eq. 2]: fixed
+(as fitted to the float weights), with a learned step (Eq. 3) or learned multipliers (Eq. 4), one
+set a layer, trained with the quantization loss of Eq. 6 (lambda 100 to 2000). Activations: LSQ of
+as many bits, 8 before the first and the last layer, whose weights have as many bits as all.
+Target: `otp` (a binary cell a bit, digital multipliers) with exact cells and no ADC, so that
+quantized weights and activations are all there is (inputs in one pulse: without an ADC the same as
+bit by bit); last columns: the same program on the target as shipped, bit-serial inputs, 8-bit ADCs
+whose ranges come from the weights, 5 % spread of each state, 2,000 test images over {chips}
+chips. Training: {samples:,} of 54,000 training images, {epochs} epochs, Adam, learning rate
+{rate:g} to 0. Differences in points, positive: better."""
+
+
+def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool = False) -> Job:
+    """Return one fine-tuning; variant None: N multipliers fitted, not trained.
+
+    Args:
+        network: Name.
+        bits: Of weights and activations.
+        variant: Of the levels.
+        seed: Of training and chips.
+        pinned: First and last layer digital, in full precision.
+    """
+    quantizer = VARIANTS[variant or "multipliers"][0]
+    options: dict[str, Any] = {"quantizer": quantizer, "per_column": False}
+    if pinned:
+        options["digital"] = "first-last"
+    training = None
+    changes: dict[str, object] = {**EXACT, "slices.count": bits}
+    if variant is not None:
+        training = {**RECIPE, "levels": variant, "activation_bits": bits}
+        if pinned:
+            training["first_last_bits"] = 0  # they have no converters
+    else:
+        changes["read.dac_bits"] = bits
+    return Job(network, "otp", changes, options, training, SAMPLES, EVALUATIONS, seed=seed)
+
+
+def cells(network: str, bits: int, variant: str | None, *, pinned: bool = False) -> list[Job]:
+    """Return the fine-tunings of one cell, one a seed."""
+    return [job(network, bits, variant, seed, pinned=pinned) for seed in SEEDS]
+
+
+def entries() -> list[tuple[str, int, str | None, bool]]:
+    """Return network, bits, variant and whether first and last are pinned, of each row."""
+    return [
+        (network, bits, variant, pinned)
+        for network in NETWORKS
+        for bits in BITS
+        for pinned in ((False, True) if network == "resnet18" else (False,))
+        for variant in (None, *VARIANTS)
+    ]
+
+
+def jobs() -> list[Job]:
+    """Return all fine-tunings of the page."""
+    return [job for n, b, v, pinned in entries() for job in cells(n, b, v, pinned=pinned)]
+
+
+def row(store: Store, network: str, bits: int, variant: str | None, pinned: bool) -> list[str]:
+    """Return one row."""
+    found = cells(network, bits, variant, pinned=pinned)
+    best = cells(network, bits, "multipliers", pinned=pinned)
+    base = networks.float_score(network)
+    clean, chips = store.scores(found, "clean"), store.scores(found, "otp")
+    ahead = difference(clean, constant(base, clean))
+    said = "N multipliers, fitted, not trained" if variant is None else VARIANTS[variant][1]
+    less = ""
+    if variant != "multipliers":
+        less = gap_cell(difference(store.scores(best, "clean"), clean))
+    return [
+        f"W{bits}/A{bits}",
+        "full precision" if pinned else "quantized",
+        said,
+        cell(of(clean)),
+        gap_cell(ahead),
+        less,
+        against(-GOALS[bits], _negative(ahead)) if variant == "multipliers" else "",
+        cell(of(chips)),
+        gap_cell(difference(chips, constant(base, chips))),
+    ]
+
+
+def _negative(value: Estimate | None) -> Estimate | None:
+    return None if value is None else Estimate(-value.mean, value.sd, value.half, value.count)
+
+
+def write(store: Store) -> None:
+    """Write the page."""
+    header = ["bits", "first and last layer", "levels", "top-1", "against float",
+              "N multipliers ahead by", "goal (W4: 0, W3: -0.42)", "on chips: top-1",
+              "against float"]  # fmt: skip
+    parts = []
+    for network in NETWORKS:
+        rows = [row(store, n, b, v, p) for n, b, v, p in entries() if n == network]
+        text = f"Float: {networks.float_score(network):.2f} % on 10,000 test images."
+        parts.append(Part(network, text, header, rows))
+    text = TEXT.format(
+        samples=SAMPLES, epochs=RECIPE["epochs"], rate=RECIPE["learning_rate"], chips=20
+    )
+    title = "N multipliers [NM Tables 1, 2]"
+    write_page("n-multipliers", title, "nm", f"{text} {counted(store, jobs())}", parts)

@@ -1,0 +1,16 @@
+"""The tables by name, in the order their fine-tunings are run."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from tests.training_tables import detection_segmentation, gdq, nm, ste, types_abc
+
+TABLES: Final[dict[str, ModuleType]] = {
+    "ste": ste,
+    "gdq": gdq,
+    "nm": nm,
+    "dense": detection_segmentation,
+    "types": types_abc,
+}
