@@ -10,7 +10,8 @@ from cimc.passbase import Pass
 if __name__ != "cimc.passes":
     raise ImportError("import cimc.passes, not passes")
 
-#: Every pass, in the order the default pipeline runs them.  Imported on use.
+#: Every pass, in the order the default pipeline runs them; the last where the network is trained,
+#: and what it changed is then found again.  Imported on use.
 PASSES: Final = {
     "canonicalize": "Canonicalize",
     "partition": "Partition",
@@ -20,6 +21,7 @@ PASSES: Final = {
     "place-tiles": "PlaceTiles",
     "assign-conductance": "AssignConductance",
     "fit-converters": "FitConverters",
+    "finetune": "Finetune",
 }
 
 

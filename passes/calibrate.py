@@ -26,7 +26,7 @@ BINS = 2048
 
 @dataclass(frozen=True)
 class Calibrate(Pass):
-    """Run the float network on the calibration data and record the inputs of every use of a layer.
+    """Run the network on the calibration data and record the inputs of every use of a layer.
 
     The data are streamed in batches; what is kept does not grow with them.  Without data the pass
     only marks the stage: converter ranges then come from the weights (see ``fit-converters``).
@@ -47,7 +47,7 @@ class Calibrate(Pass):
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with input statistics on every use."""
         if context.data is None:
-            return replace(network, stage=Stage.CALIBRATED)
+            return replace(network, stage=max(network.stage, Stage.CALIBRATED))
         watched: dict[str, list[_Accumulator]] = {}
         for layer in network.layers.values():
             for use in layer.uses:
@@ -67,7 +67,7 @@ class Calibrate(Pass):
         layers = {
             name: _with_statistics(layer, watched, total) for name, layer in network.layers.items()
         }
-        return replace(network, layers=layers, stage=Stage.CALIBRATED)
+        return replace(network, layers=layers, stage=max(network.stage, Stage.CALIBRATED))
 
 
 def _tensors(feed: Mapping[str, npt.NDArray[Any]], network: Network) -> list[Tensor]:

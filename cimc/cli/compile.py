@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cimc.cli.options import json_option, seed_option
+from cimc.cli.training import going_on, is_first, show_training
 
 if TYPE_CHECKING:
     from cimc.errors import UsageError
@@ -51,6 +52,33 @@ _WORST = 5
     help="Values within range with --converter-ranges percentile [99.99].",
 )
 @click.option("--data", metavar="X.npz", help="Calibration samples, one array per input.")
+@click.option(
+    "--train-data",
+    metavar="X.npz",
+    help="Fine-tune for the device on these samples, with 'labels' or by distillation.",
+)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Passes over the training data [3]; other settings: section 'training' of a recipe.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    help="Checkpoints of training, kept [OUT.cim.training, removed at the end].",
+)
+@click.option(
+    "--training-device",
+    metavar="DEVICE",
+    help="torch device that trains [cpu].",
+)
+@click.option(
+    "--save-weights",
+    metavar="FILE",
+    help="Write the trained float weights by their names in MODEL: .safetensors, or .onnx.",
+)
 @click.option("--recipe", metavar="R.yaml", help="Options from a file; the command line wins.")
 @click.option(
     "--digital", multiple=True, metavar="PATTERN", help="Keep layers digital, by name; repeatable."
@@ -86,7 +114,10 @@ def compile_command(as_json: bool, **given: Any) -> None:
     check_output(output, folder=True)
     from cimc.pipeline import compile_model
 
-    with progress_bar() as progress:
+    with (
+        going_on(given["train_data"], given["checkpoint"] or f"{output}.training"),
+        progress_bar() as progress,
+    ):
         result = compile_model(
             given["model"],
             target=given["target"],
@@ -104,8 +135,16 @@ def compile_command(as_json: bool, **given: Any) -> None:
             trust_input=given["trust_input"],
             dump_passes=given["dump_passes"],
             check=given["check"],
+            train_data=given["train_data"],
+            training=None if given["epochs"] is None else {"epochs": given["epochs"]},
+            training_device=given["training_device"] or "cpu",
+            resume=given["resume"],
+            checkpoint=given["checkpoint"],
+            save_weights=given["save_weights"],
             progress=progress,
         )
+    if not is_first():
+        return
     _show(result.report, given["check"])
     if as_json:
         from dataclasses import asdict
@@ -165,6 +204,8 @@ def _show(report: CompileReport, checked: bool) -> None:
             ("time, memory", f"{report.seconds:.1f} s, {report.peak_rss_mib:,.0f} MiB"),
         ],
     )
+    if report.training is not None:
+        show_training(report.training)
     _show_converters(report)
     if checked:
         _show_passes(report)

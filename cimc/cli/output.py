@@ -113,7 +113,8 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """Show a bar for each kind of work on a terminal, nothing otherwise.
 
     Yields:
-        A function that takes what is being done and the share done, 0 to 1.
+        A function that takes what is being done and the share done, 0 to 1.  What follows a colon
+        is shown, and changes with the share; a bar is of what stands before it.
     """
     out = console()
     if not out.is_terminal:
@@ -122,7 +123,7 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     bars = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         console=out,
@@ -131,11 +132,12 @@ def progress_bar() -> Iterator[Callable[[str, float], None]]:
     tasks: dict[str, Any] = {}
 
     def show(what: str, share: float) -> None:
-        if what not in tasks:
+        kind = what.partition(":")[0]
+        if kind not in tasks:
             for task in tasks.values():
                 bars.update(task, completed=1.0)
-            tasks[what] = bars.add_task(what, total=1.0)
-        bars.update(tasks[what], completed=share)
+            tasks[kind] = bars.add_task(what, total=1.0)
+        bars.update(tasks[kind], description=what, completed=share)
 
     with bars:
         yield show

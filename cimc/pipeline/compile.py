@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,24 @@ from cimc.executor import Executor
 from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
 from cimc.lowering.emit import emit
-from cimc.passbase import Pass, PassContext, Progress, silent
+from cimc.passbase import PassContext, Progress, silent
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
 from cimc.pipeline.options import Options
+from cimc.pipeline.provenance import provenance
 from cimc.pipeline.report import CompileResult
 from cimc.pipeline.runner import Runner, check_order
 from cimc.pipeline.summary import summarize
+from cimc.pipeline.training_run import TrainingRequest, TrainingRun, report_of
 from cimc.program import write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
 from cimc.targets import Target, load_target
+from cimc.training.parallel import from_environment
+from cimc.training.recipe import Recipe
+from cimc.training.settings import UserLoss
 from cimc.verification.batches import subset
 from cimc.verification.data import Data
-from cimc.version import __version__
 
 #: Most calibration samples that a program keeps.
 KEPT_SAMPLES = 128
@@ -56,6 +60,13 @@ def compile_model(
     recipe: Mapping[str, Any] | str | Path | None = None,
     example_inputs: Any = None,
     dynamic_shapes: Any = None,
+    train_data: Mapping[str, Array] | str | Path | None = None,
+    training: Mapping[str, Any] | Recipe | None = None,
+    loss: UserLoss | None = None,
+    training_device: str = "cpu",
+    resume: bool = False,
+    checkpoint: str | Path | None = None,
+    save_weights: str | Path | None = None,
     progress: Progress = silent,
 ) -> CompileResult:
     """Compile a trained network to a device program.
@@ -83,6 +94,17 @@ def compile_model(
         recipe: Options by name, as a mapping or a YAML file; arguments given win.
         example_inputs: For a torch module: what to call it with.
         dynamic_shapes: For a torch module: as ``torch.export`` takes it.
+        train_data: Inputs as ``data``, with ``labels`` (class numbers, -100: none) or without: the
+            network is fine-tuned on them with the device in its forward pass, see
+            docs/training.md.  Without ``data`` some of these samples are the calibration data.
+        training: Settings of that, as in the recipe's section ``training``; these win.
+        loss: Of outputs by name and labels, in place of the recipe's.
+        training_device: torch device that trains.
+        resume: Go on from the last checkpoint, if there is one.
+        checkpoint: Directory of checkpoints, kept; None: ``OUTPUT.training``, removed at the end
+            (without an output there are none).
+        save_weights: File for the trained weights by their names in the model: ``.safetensors``,
+            or ``.onnx`` for the model with them in it.
         progress: Told what is being done and the share done.
 
     Returns:
@@ -101,11 +123,14 @@ def compile_model(
         analog=tuple(analog),
         seed=seed,
         converters=converters,
+        training=training,
     )
+    request = TrainingRequest(train_data, loss, training_device, resume, checkpoint, save_weights)
+    request.check(options, output)
     if output is not None:
         check_replaceable(Path(output))  # not after hours of work
     device = target if isinstance(target, Target) else load_target(target)
-    passes = options.passes(device)
+    passes = options.passes(device, trained=train_data is not None)
     check_order(passes)
     progress("import", 0.0)
     network = import_model(
@@ -114,21 +139,33 @@ def compile_model(
         dynamic_shapes=dynamic_shapes,
         trust_input=trust_input,
     )
+    run = TrainingRun.of(request, network, options, output, calibrates=data is None)
     calibration = samples.calibration(data, network)
-    context = PassContext(device, calibration, options.seed, progress=progress)
+    if calibration is None and run is not None:
+        calibration = run.calibration(network, options.seed)
+    context = PassContext(
+        device,
+        calibration,
+        options.seed,
+        progress=progress,
+        training=None if run is None else run.training,
+    )
     trial, why = samples.trial_inputs(network, calibration, options.seed)
     network, import_error = _checked_import(network, trial, why)
     runner = Runner(context, trial, dump_passes, check)
     final = runner.run(passes, network)
-    provenance = _provenance(final, device, passes, options, calibration)
-    program = emit(final, device, provenance)
+    trained = None if run is None else run.provenance()
+    origin = provenance(final, device, passes, options.seed, calibration, trained)
+    program = emit(final, device, origin)
     progress("verify", 0.0)
     program, snr_db = _with_golden(program, final, trial)
     if calibration is not None and keep_calibration:
         program = replace(program, calibration=_kept(final, calibration))
-    if output is not None:
+    saved = None
+    if output is not None and from_environment().first:
         progress("write", 0.0)
         program = replace(program, sha256=write(program, Path(output)))
+        request.clean(output)
     report = summarize(
         program,
         final,
@@ -137,6 +174,7 @@ def compile_model(
         import_error=import_error,
         snr_db=snr_db,
         passes=runner.reports,
+        training=None if run is None else report_of(run, final, saved),
     )
     return CompileResult(program, report)
 
@@ -159,35 +197,6 @@ def _checked_import(
         tolerance=tolerance_of(network),
     )
     return network, agreement.relative
-
-
-def _provenance(
-    network: Network,
-    target: Target,
-    passes: Sequence[Pass],
-    options: Options,
-    calibration: Data | None,
-) -> dict[str, Any]:
-    return {
-        "cimc": __version__,
-        "model": {
-            "kind": network.source.kind,
-            "name": Path(network.source.path).name,
-            "sha256": network.source.sha256,
-        },
-        "target": {"name": target.name},
-        "fault_map": None,
-        "seed": options.seed,
-        "calibration_samples": None if calibration is None else calibration.samples,
-        "pipeline": [
-            {"pass": p.name, "options": {k: _plain(v) for k, v in asdict(p).items()}}
-            for p in passes
-        ],
-    }
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _with_golden(

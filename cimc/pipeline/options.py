@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from cimc.errors import UsageError
 from cimc.passbase import Pass
 from cimc.passes import PASSES, load
+from cimc.pipeline.training_options import SECTION, check_with_target, merged
 from cimc.targets import Target, yaml_reader
 from cimc.targets.problems import Marks, Problem, dotted
+from cimc.training.recipe import Recipe
 
 QUANTIZERS = ("lloyd", "n-multiplier", "uniform")
+
+#: Where the network is trained; what is found again after it: inputs, cells, converter ranges.
+TRAINED = "finetune"
+AGAIN = ("calibrate", "assign-conductance", "fit-converters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,7 @@ class Options:
         converters: How converter ranges are found: options of ``fit-converters``, or the name of
             one method for DACs and ADCs.
         options: Options of single passes, by pass name and field.
+        training: How the network is trained, where it is; None: nothing is said of it.
     """
 
     quantizer: str | None = None
@@ -42,17 +49,33 @@ class Options:
     seed: int = 0
     converters: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Recipe | None = None
 
     @classmethod
-    def gather(cls, recipe: Mapping[str, Any] | str | Path | None, **given: Any) -> Options:
+    def gather(
+        cls,
+        recipe: Mapping[str, Any] | str | Path | None,
+        *,
+        training: Mapping[str, Any] | Recipe | None = None,
+        **given: Any,
+    ) -> Options:
         """Return the options of a recipe, overridden by those given (not None, not empty).
 
+        Args:
+            recipe: Options by name, or a YAML file.
+            training: Settings of training that win over those of the recipe.
+            given: Options that win.
+
         Raises:
-            UsageError: CIMC-U41, an unknown option or a value out of range.
+            UsageError: CIMC-U41, an unknown option or a value out of range; CIMC-U54 the same for
+                the settings of training.
         """
         values: dict[str, Any] = {}
+        file, marks = "", None
         if isinstance(recipe, str | Path):
-            values.update(_read(Path(recipe)))
+            file = str(recipe)
+            read, marks = _read(Path(recipe))
+            values.update(read)
         elif recipe is not None:
             values.update(recipe)
         known = {f.name for f in fields(cls)} | {"bits"}
@@ -71,9 +94,11 @@ class Options:
         for key in ("digital", "analog"):
             if key in values:
                 values[key] = _patterns(key, values[key])
+        section = values.pop(SECTION, None)
         options = cls(**values)
         options._check()
-        return options
+        trained = merged(section, training, options.seed, file, marks)
+        return replace(options, training=trained)
 
     def _check(self) -> None:
         if self.quantizer is not None and self.quantizer not in QUANTIZERS:
@@ -124,11 +149,16 @@ class Options:
             )
         return self.quantizer or "n-multiplier", 2**count
 
-    def passes(self, target: Target) -> list[Pass]:
+    def passes(self, target: Target, *, trained: bool = False) -> list[Pass]:
         """Return the passes of the pipeline, in order, with their options.
 
+        Args:
+            target: What is compiled for.
+            trained: The network is fine-tuned; codes and converter ranges are fitted again then.
+
         Raises:
-            UsageError: CIMC-U41, an option that no pass has; CIMC-U38.
+            UsageError: CIMC-U41, an option that no pass has; CIMC-U38; CIMC-U50, CIMC-U56 and
+                CIMC-U57, the target or the quantizer cannot do what training is asked for.
         """
         quantizer, levels = self._codebook(target)
         own: dict[str, dict[str, Any]] = {
@@ -139,15 +169,21 @@ class Options:
                 "per_column": self._per_column(target),
             },
             "fit-converters": dict(self.converters),
+            TRAINED: {"uniform": quantizer == "uniform"},
         }
         for name in self.options:
             if name not in PASSES:
                 raise _bad(
                     f"the recipe sets options of an unknown pass {name!r}", ", ".join(PASSES)
                 )
-        return [
-            _make(name, {**own.get(name, {}), **self.options.get(name, {})}) for name in PASSES
-        ]
+        names = [name for name in PASSES if name != TRAINED]
+        values = {name: {**own.get(name, {}), **self.options.get(name, {})} for name in PASSES}
+        made = [_make(name, values[name]) for name in names]
+        if not trained:
+            return made
+        chosen = values["quantize"]
+        check_with_target(self.training or Recipe(), target, chosen["quantizer"], chosen["levels"])
+        return made + [_make(name, values[name]) for name in (TRAINED, *AGAIN)]
 
 
 def _make(name: str, values: Mapping[str, Any]) -> Pass:
@@ -195,8 +231,8 @@ def _patterns(key: str, value: Any) -> tuple[str, ...]:
     raise _bad(f"{key} must be a pattern or a list of patterns (got {value!r})", "['conv1*']")
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """Return the options of a recipe file.
+def _read(path: Path) -> tuple[dict[str, Any], Marks]:
+    """Return the options of a recipe file, and where they stand.
 
     Raises:
         UsageError: CIMC-U42, the file cannot be read or is not a mapping in plain YAML.
@@ -210,7 +246,7 @@ def _read(path: Path) -> dict[str, Any]:
     if problems or not isinstance(value, dict):
         detail = _said(problems[0], marks) if problems else "not a mapping of options"
         raise UsageError("CIMC-U42", f"the recipe cannot be used: {detail}", where=str(path))
-    return value
+    return value, marks
 
 
 def _said(problem: Problem, marks: Marks) -> str:

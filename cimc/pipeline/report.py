@@ -56,6 +56,50 @@ class ConverterReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingReport:
+    """What fine-tuning did.
+
+    Attributes:
+        epochs: Passes over the training data [-].
+        steps: Updates of the weights [-].
+        loss: What was minimized, in words.
+        loss_first: Mean of the first epoch.
+        loss_last: Mean of the last epoch.
+        metric: What the validation's figures are: ``top1``, ``agreement`` with the float network,
+            or ``loss``; None without validation.
+        validation_before: Mean over chips before training, on samples held out; None without.
+        validation_after: The same of the trained network.
+        best_epoch: Epoch with the best validation; the network is that of the last.
+        chips: Chips of a validation; 0: there is none, or it is without noise [-].
+        samples: Training samples, those held out included [-].
+        seconds: Time of the epochs, those before an interrupt included [s].
+        checkpoint: Directory of checkpoints that is kept; None: none is.
+        resumed: Whether training went on from a checkpoint.
+        calibrates: Whether training samples stood for calibration data.
+        untrained: Crossbar layers no gradient reaches.
+        saved_weights: File the float weights were written to; None: none.
+    """
+
+    epochs: int
+    steps: int
+    loss: str
+    loss_first: float
+    loss_last: float
+    metric: str | None
+    validation_before: float | None
+    validation_after: float | None
+    best_epoch: int | None
+    chips: int
+    samples: int
+    seconds: float
+    checkpoint: str | None
+    resumed: bool
+    calibrates: bool
+    untrained: tuple[str, ...] = ()
+    saved_weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompileReport:
     """The JSON keys of ``cimc compile``.
 
@@ -80,6 +124,7 @@ class CompileReport:
         snr_db: The noise-free program against onnxruntime on sample inputs [dB]; None likewise.
         passes: Every pass in order.
         converters: Every use of a layer that has converters.
+        training: Of the fine-tuning; None: the network was not trained.
     """
 
     program: str | None
@@ -101,6 +146,7 @@ class CompileReport:
     snr_db: float | None
     passes: tuple[PassReport, ...]
     converters: tuple[ConverterReport, ...] = ()
+    training: TrainingReport | None = None
 
 
 @dataclass(frozen=True, slots=True)

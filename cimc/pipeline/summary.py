@@ -6,7 +6,13 @@ from pathlib import Path
 
 from cimc.ir.network import Network
 from cimc.ops.table import OPERATORS
-from cimc.pipeline.report import CompileReport, ConverterReport, PassReport, peak_rss_mib
+from cimc.pipeline.report import (
+    CompileReport,
+    ConverterReport,
+    PassReport,
+    TrainingReport,
+    peak_rss_mib,
+)
 from cimc.program.model import DeviceProgram, Operation, ProgramUse
 from cimc.program.utilization import cell_utilization
 
@@ -20,6 +26,7 @@ def summarize(
     import_error: float | None,
     snr_db: float | None,
     passes: tuple[PassReport, ...],
+    training: TrainingReport | None = None,
 ) -> CompileReport:
     """Return the report of a compilation."""
     array = program.target["array"]
@@ -44,6 +51,7 @@ def summarize(
         import_error=import_error,
         snr_db=snr_db,
         passes=passes,
+        training=training,
         converters=tuple(
             _converters(layer.name, use)
             for layer in program.layers.values()

@@ -1,0 +1,104 @@
+"""Train the network for the device it is compiled for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from torch import Tensor
+
+from cimc.ir.network import Array, Network, Stage
+from cimc.ops.arrays import to_tensor
+from cimc.passbase import Pass, PassContext
+from cimc.training.parallel import local_device
+from cimc.training.settings import Teacher
+from cimc.training.teacher import LAYER
+
+if TYPE_CHECKING:
+    from cimc.training.trainable import TrainableNetwork
+
+
+@dataclass(frozen=True)
+class Finetune(Pass):
+    """Fine-tune weights, biases and, where asked for, levels and input ranges.
+
+    1. The forward pass of a crossbar layer is the read of a chip with everything the target
+       describes, another chip at every step; the backward pass is that of the clean operation
+       [STE Alg. 1].  How is the recipe's: ``context.training``.
+    2. Training starts at the float weights, with the levels that ``quantize`` found.
+    3. Without training data the network is left as it is.
+    4. Cells and converter ranges are of the weights before: the passes that set them run again
+       after this one.  Ranges of DACs that were trained stay.
+
+    Attributes:
+        uniform: Levels are equally spaced, and stay so.
+
+    Raises:
+        ModelError: CIMC-M90, CIMC-M91, nothing can be trained; CIMC-M94 to CIMC-M97, the loss
+            cannot be computed, or is no number.
+    """
+
+    name: ClassVar[str] = "finetune"
+    needs: ClassVar[Stage] = Stage.ASSIGNED
+    gives: ClassVar[Stage] = Stage.ASSIGNED
+
+    uniform: bool = False
+
+    def run(self, network: Network, context: PassContext) -> Network:
+        """Return the network with trained weights."""
+        run = context.training
+        if run is None:
+            return network
+        from cimc.training.loop import fit
+        from cimc.training.trainable import TrainableNetwork
+
+        run = replace(run, device=local_device(run.device))
+        trainable = TrainableNetwork(
+            network, context.target, run.recipe, device=run.device, uniform=self.uniform
+        )
+        history = fit(
+            trainable,
+            run,
+            signals_in=network.inputs,
+            signals_out=network.outputs,
+            teacher=_teacher(network, trainable, taps=run.recipe.layer_weight > 0),
+            batched=network.batched,
+            progress=lambda what, share: context.progress(_named(what), share),
+        )
+        run.done(history)
+        return _said(trainable.network(), trainable.frozen)
+
+
+def _named(what: str) -> str:
+    """Return a message of the loop under the name of this pass."""
+    return what.replace("fine-tune", Finetune.name, 1)
+
+
+def _teacher(network: Network, trainable: TrainableNetwork, *, taps: bool) -> Teacher:
+    """Return the float network as a function of arrays.
+
+    Args:
+        network: Names of inputs and outputs.
+        trainable: Knows the float network.
+        taps: Give what its layers compute too.
+    """
+
+    def teacher(feed: Mapping[str, Array]) -> dict[str, Array]:
+        inputs = [to_tensor(feed[s.name]) for s in network.inputs]
+        outputs, layers = trainable.teacher(inputs, taps=taps)
+        said = {s.name: v for s, v in zip(network.outputs, outputs, strict=True)}
+        said.update({LAYER + name: value for name, value in layers.items()})
+        return {name: value.numpy() for name, value in said.items() if isinstance(value, Tensor)}
+
+    return teacher
+
+
+def _said(network: Network, frozen: Mapping[str, tuple[str, ...]]) -> Network:
+    """Return the network with a warning for each layer that could not be trained."""
+    messages = []
+    for layer, nodes in frozen.items():
+        named = ", ".join(f"'{node}'" for node in nodes)
+        why = f"{named} run in onnxruntime and have" if nodes else "what reads it has"
+        messages.append(f"layer '{layer}' was not trained: {why} no gradient")
+    return network.warn(*messages)
