@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ def import_torch(
     model = _export(source, arguments, dynamic_shapes)
     network = import_onnx(model, kind="torch")
     check_agreement(network, source, arguments)
-    return network
+    # The export has constants besides; only what the user can load back is a parameter.
+    own = source.state_dict() if isinstance(source, nn.Module) else source.state_dict
+    names = {k: v for k, v in network.parameter_names.items() if v in own}
+    return replace(network, parameter_names=names)
 
 
 def load_pt2(path: Path, *, trust_input: bool) -> Network:

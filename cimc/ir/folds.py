@@ -243,11 +243,11 @@ class Recorder:
                 terms = tuple(Term(t.origin, t.factor * scale) for t in before.terms)
                 rest = rest if before.rest is None else rest + before.rest * scale
                 fixed = before.fixed + fixed
-            elif isinstance(before, Constant):
-                rest = rest + before.value.double() * scale
+            elif next(parameters(before), None) is None:  # exporters write zeros
+                rest = rest + self._tensors[str(old.target)].double() * scale
             else:
                 terms = (Term(before, scale),)
-        if added is not None and not isinstance(self.origin(added[0]), Constant):
+        if added is not None and self.names(added[0]):
             node, sign = added
             value = self._tensors[str(node.target)]
             origin = _one_a_channel(self.origin(node), tuple(value.shape), len(shift))
