@@ -107,7 +107,7 @@ def test_a_loss_that_is_not_finite_names_the_place_and_the_parameter() -> None:
 
 def test_a_rate_that_is_too_large_is_an_error_not_a_network() -> None:
     recipe = toy.recipe(learning_rate=1e30, optimizer="sgd", clip_norm=0.0, validation=0.0)
-    with pytest.raises(ModelError, match="not finite|float32"):
+    with pytest.raises(ModelError, match=r"not finite|float32"):
         trained(toy.training(recipe))
 
 
