@@ -20,7 +20,8 @@ from cimc.pipeline.provenance import provenance
 from cimc.pipeline.report import CompileResult
 from cimc.pipeline.runner import Runner, check_order
 from cimc.pipeline.summary import summarize
-from cimc.pipeline.training_run import TrainingRequest, TrainingRun, report_of
+from cimc.pipeline.training_result import check_file, notes_of, report_of, save
+from cimc.pipeline.training_run import TrainingRequest, TrainingRun
 from cimc.program import write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
@@ -28,6 +29,7 @@ from cimc.targets import Target, load_target
 from cimc.training.parallel import from_environment
 from cimc.training.recipe import Recipe
 from cimc.training.settings import UserLoss
+from cimc.training.weights_back import source_weights
 from cimc.verification.batches import subset
 from cimc.verification.data import Data
 
@@ -127,6 +129,7 @@ def compile_model(
     )
     request = TrainingRequest(train_data, loss, training_device, resume, checkpoint, save_weights)
     request.check(options, output)
+    check_file(save_weights, model)
     if output is not None:
         check_replaceable(Path(output))  # not after hours of work
     device = target if isinstance(target, Target) else load_target(target)
@@ -161,10 +164,13 @@ def compile_model(
     program, snr_db = _with_golden(program, final, trial)
     if calibration is not None and keep_calibration:
         program = replace(program, calibration=_kept(final, calibration))
-    saved = None
-    if output is not None and from_environment().first:
-        progress("write", 0.0)
-        program = replace(program, sha256=write(program, Path(output)))
+    weights = None if run is None else source_weights(final)
+    if from_environment().first:
+        if weights is not None and save_weights is not None:
+            save(save_weights, model, weights)
+        if output is not None:
+            progress("write", 0.0)
+            program = replace(program, sha256=write(program, Path(output)))
         request.clean(output)
     report = summarize(
         program,
@@ -174,9 +180,11 @@ def compile_model(
         import_error=import_error,
         snr_db=snr_db,
         passes=runner.reports,
-        training=None if run is None else report_of(run, final, saved),
     )
-    return CompileResult(program, report)
+    if run is not None and weights is not None:
+        warnings = report.warnings + notes_of(run, weights)
+        report = replace(report, training=report_of(run, final), warnings=warnings)
+    return CompileResult(program, report, weights)
 
 
 def _checked_import(

@@ -130,8 +130,17 @@ class Options:
         """Return quantizer and levels, by default those the target can hold.
 
         Raises:
-            UsageError: CIMC-U38, bit slices cannot hold what was asked for.
+            UsageError: CIMC-U38, cells cannot hold what was asked for.
         """
+        states = target.cell.states
+        listed = not isinstance(states, str) and target.encoding != "bit-sliced"
+        if listed and self.quantizer == "n-multiplier":
+            raise UsageError(
+                "CIMC-U38",
+                f"cells of the target '{target.name}' hold {len(states)} states: sums of "
+                "multipliers are no differences of these",
+                hint="--quantizer lloyd, or uniform",
+            )
         if target.encoding != "bit-sliced" or target.slices is None:
             return self.quantizer or "lloyd", self.levels or target.cell.default_levels
         count = target.slices.count

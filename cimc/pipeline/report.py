@@ -6,6 +6,7 @@ import resource
 from dataclasses import dataclass, field
 
 from cimc.program.model import DeviceProgram
+from cimc.training.weights_back import SourceWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +152,17 @@ class CompileReport:
 
 @dataclass(frozen=True, slots=True)
 class CompileResult:
-    """A device program and what there is to say of its making."""
+    """A device program and what there is to say of its making.
+
+    Attributes:
+        program: The program.
+        report: What there is to say.
+        weights: The trained weights by their names in the model; None where nothing was trained.
+    """
 
     program: DeviceProgram
     report: CompileReport
+    weights: SourceWeights | None = None
 
 
 def peak_rss_mib() -> float:

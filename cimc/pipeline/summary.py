@@ -10,7 +10,6 @@ from cimc.pipeline.report import (
     CompileReport,
     ConverterReport,
     PassReport,
-    TrainingReport,
     peak_rss_mib,
 )
 from cimc.program.model import DeviceProgram, Operation, ProgramUse
@@ -26,7 +25,6 @@ def summarize(
     import_error: float | None,
     snr_db: float | None,
     passes: tuple[PassReport, ...],
-    training: TrainingReport | None = None,
 ) -> CompileReport:
     """Return the report of a compilation."""
     array = program.target["array"]
@@ -51,7 +49,6 @@ def summarize(
         import_error=import_error,
         snr_db=snr_db,
         passes=passes,
-        training=training,
         converters=tuple(
             _converters(layer.name, use)
             for layer in program.layers.values()

@@ -15,11 +15,9 @@ from cimc.errors import UsageError
 from cimc.ir.network import Array, Network
 from cimc.pipeline import samples
 from cimc.pipeline.options import Options
-from cimc.pipeline.report import TrainingReport
 from cimc.training.checkpoint import clear, digest_of_data, listed
-from cimc.training.history import Evaluated, History
+from cimc.training.history import History
 from cimc.training.parallel import from_environment
-from cimc.training.parameters import without_gradient
 from cimc.training.recipe import Recipe
 from cimc.training.settings import Training, UserLoss
 from cimc.verification.data import Data
@@ -130,13 +128,13 @@ class TrainingRun:
         calibrates: Its samples stand for calibration data.
         history: Of the run; None until it has ended.
         resumed: There is a checkpoint to go on from.
-        kept: Directory of checkpoints that is kept; None: none is.
+        request: What was asked for.
     """
 
     training: Training
     calibrates: bool
     resumed: bool
-    kept: str | None
+    request: TrainingRequest
     history: History | None = None
 
     @classmethod
@@ -161,8 +159,7 @@ class TrainingRun:
         folder = request.folder(output)
         training = Training(data, recipe, request.loss, folder, request.resume, request.device)
         found = request.resume and folder is not None and bool(listed(folder))
-        kept = None if request.checkpoint is None else str(request.checkpoint)
-        run = cls(training, calibrates, found, kept)
+        run = cls(training, calibrates, found, request)
         run.training = replace(training, done=run._ended)
         return run
 
@@ -203,53 +200,5 @@ class TrainingRun:
         }
 
 
-def report_of(run: TrainingRun, network: Network, saved: str | None) -> TrainingReport:
-    """Return what there is to say of a run that has ended.
-
-    Args:
-        run: The run.
-        network: As it was trained.
-        saved: Where its weights were written; None: nowhere.
-    """
-    history = run.history
-    assert history is not None
-    before, after = history.before, history.validation
-    chips = 0 if before is None or run.training.recipe.noise == "none" else len(before.values)
-    return TrainingReport(
-        epochs=len(history.epochs),
-        steps=history.steps,
-        loss=history.loss,
-        loss_first=history.epochs[0].train_loss,
-        loss_last=history.epochs[-1].train_loss,
-        metric=None if before is None else before.figure,
-        validation_before=None if before is None else before.mean,
-        validation_after=None if after is None else after.mean,
-        best_epoch=_best(history),
-        chips=chips,
-        samples=run.training.data.samples,
-        seconds=sum(row.seconds for row in history.epochs),
-        checkpoint=run.kept,
-        resumed=run.resumed,
-        calibrates=run.calibrates,
-        untrained=tuple(without_gradient(network)),
-        saved_weights=saved,
-    )
-
-
 def _name(loss: UserLoss) -> str:
     return str(getattr(loss, "__qualname__", type(loss).__qualname__))
-
-
-def better(one: Evaluated, other: Evaluated) -> bool:
-    """Return whether one evaluation is better than another of the same kind."""
-    return one.mean < other.mean if one.figure == "loss" else one.mean > other.mean
-
-
-def _best(history: History) -> int | None:
-    """Return the epoch with the best validation, of several the first; None without any."""
-    best: tuple[int, Evaluated] | None = None
-    for row in history.epochs:
-        found = row.validation
-        if found is not None and (best is None or better(found, best[1])):
-            best = row.epoch, found
-    return None if best is None else best[0]

@@ -36,6 +36,8 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         *("--digital", "b", "--analog", "c", "--seed", 7, "--no-keep-calibration"),
         *("--trust-input", "--dump-passes", "d", "--check"),
         *("--converter-ranges", "percentile", "--percentile", 99),
+        *("--train-data", "t.npz", "--epochs", 4, "--resume", "--checkpoint", "c"),
+        *("--training-device", "cuda", "--save-weights", "w.safetensors"),
     )
     assert done.code == 5
     given.pop("progress")
@@ -60,6 +62,12 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         "trust_input": True,
         "dump_passes": "d",
         "check": True,
+        "train_data": "t.npz",
+        "training": {"epochs": 4},
+        "training_device": "cuda",
+        "resume": True,
+        "checkpoint": "c",
+        "save_weights": "w.safetensors",
     }
 
 
@@ -113,6 +121,10 @@ def test_what_is_not_given_is_left_to_the_recipe(call: Call, given: dict[str, An
         "recipe",
         "dump_passes",
         "converters",
+        "train_data",
+        "training",
+        "checkpoint",
+        "save_weights",
     )
     assert [given[name] for name in left] == [None] * len(left)
 
