@@ -33,9 +33,11 @@ def differential_pair(
     weight, w_max = _with_limit(weight, w_max)
     scaled = weight * _per(g_max_us - g_min_us, w_max)
     gain = (w_max / (g_max_us - g_min_us)).flatten()
+    # Not two clamps, whose derivatives at a weight of 0 are both 1: here each cell moves half.
+    size = scaled.abs()
     return (
-        _within(g_min_us + scaled.clamp(min=0), g_min_us, g_max_us),
-        _within(g_min_us + (-scaled).clamp(min=0), g_min_us, g_max_us),
+        _within(g_min_us + (size + scaled) / 2, g_min_us, g_max_us),
+        _within(g_min_us + (size - scaled) / 2, g_min_us, g_max_us),
         gain.to(torch.float32),
     )
 

@@ -11,7 +11,7 @@ import math
 from torch import Tensor
 
 #: Smallest conductance whose power is taken, as a share of the highest.
-_TINY = 1e-12
+_TINY = 1e-7
 
 
 def spectrum_factor(time_s: float, t_read_s: float) -> float:

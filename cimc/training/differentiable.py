@@ -41,6 +41,7 @@ def read_of(
     circuit: Circuit,
     attributes: Mapping[str, Any],
     normals: Normals | None,
+    workspace: Workspace | None = None,
     rounding: Rounding = "straight-through",
 ) -> LearnedRead:
     """Prepare how one operation reads one layer, with gradients.
@@ -50,13 +51,14 @@ def read_of(
         circuit: How.
         attributes: Of the operation.
         normals: Random numbers; None where nothing is random.
+        workspace: Not needed: codes are kept for the backward pass.
         rounding: Derivative of converters: ``straight-through`` or ``zero``, the true one.
 
     Returns:
         Called with an input in the layout of the operator and optionally a bias, it returns what
         :class:`~cimc.executor.read.Read` does.
     """
-    read = prepared(crossbar, circuit, attributes, normals, Workspace())
+    read = prepared(crossbar, circuit, attributes, normals, workspace or Workspace())
     known = {field.name: getattr(read, field.name) for field in fields(read)}
     driver = {field.name: getattr(read.driver, field.name) for field in fields(read.driver)}
     known["driver"] = learned = LearnedDriver(**driver, rounding=rounding)

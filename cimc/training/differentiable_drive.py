@@ -84,11 +84,9 @@ class LearnedDriver(Driver):
     def _bits(self, codes: Tensor, first: int, last: int) -> Tensor:
         """Return pulses of single bits, see :func:`bits_of`.
 
-        They have full height or none: the I-V curve has no part in their derivative.
+        They have full height or none, so there is no I-V curve with them.
         """
         drive = phases(codes.detach(), self.pulses, first, last)
-        if self.circuit.curve is not None:
-            drive = self.circuit.curve(drive)
         values = _channels_last(drive.flatten(0, 1))
         if self.rounding == "zero" or not codes.requires_grad:
             return values
