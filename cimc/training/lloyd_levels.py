@@ -14,11 +14,11 @@ from cimc.training.weight_levels import WeightLevels
 
 
 class LloydLevels(WeightLevels):
-    """Levels that are the centroids of the weights near them.
+    """Levels without constraint: where the codebook has them, then where Lloyd's quantizer does.
 
     Args:
-        codebook: How many levels, of a layer or of each column.
-        matrix: Weights to fit them to, float32 ``(groups, rows, columns)``.
+        codebook: Levels to begin with, of a layer or of each column.
+        matrix: Weights, float32 ``(groups, rows, columns)``.
         threshold: T of the projection test [-].
         regularized: See :class:`WeightLevels`.
     """
@@ -31,6 +31,8 @@ class LloydLevels(WeightLevels):
         count = codebook.levels.shape[-1]
         super().__init__(matrix.numel(), count, threshold=threshold, regularized=regularized)
         self.register_buffer("levels", codebook.levels.to(matrix.device, torch.float32).clone())
+        self.begin(matrix)
+
     def table(self) -> Tensor:
         """Return the levels; those beyond the distinct values of the weights repeat the last."""
         return self.levels

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cimc.device.converters import dac_codes, largest_code
 from cimc.errors import UsageError
-from cimc.ir.layer import Dac, Use
+from cimc.ir.layer import Dac
 
 #: Resolutions that inputs are trained for [bit].
 LEAST_BITS: Final = 2
@@ -61,33 +60,6 @@ class InputStep(nn.Module):
         self.register_buffer("first", torch.tensor(step, dtype=torch.float32))
         self.relative = nn.Parameter(torch.ones(()))
 
-    @classmethod
-    def of(cls, use: Use, bits: int) -> InputStep:
-        """Return the step to begin with at a use whose inputs calibration has seen.
-
-        Args:
-            use: With its DAC; its statistics and its calibrated full scale say which step.
-            bits: Resolution, at most the DAC's [bit].
-
-        Raises:
-            UsageError: CIMC-U51, bits out of range or more than the DAC has.
-        """
-        had = use.dac.bits
-        if had is not None and bits > had:
-            raise UsageError(
-                "CIMC-U51", f"inputs of {bits} bits asked for, and the DAC has {had}",
-                where=f"node '{use.node}'", hint=f"activation_bits: {had} or less",
-            )  # fmt: skip
-        seen, signed = use.statistics, use.dac.signed
-        if seen is None:
-            x, counts = torch.zeros(1), torch.ones(1)
-        else:
-            counts = torch.from_numpy(seen.histogram.astype(np.float64))
-            bins = len(counts)
-            x = (torch.arange(bins, dtype=torch.float64) + 0.5) * (seen.limit / bins)
-        step = first_step(x.float(), bits, signed=signed, x_max=use.dac.x_max, counts=counts)
-        return cls(bits, signed, step)
-
     @property
     def q(self) -> int:
         """Largest code [-]."""
@@ -109,42 +81,6 @@ class InputStep(nn.Module):
         """Return the DAC that makes the same codes: static, full scale ``s * q``."""
         step = float(self.step().detach())
         return Dac(self.bits, self.signed, "static", step * self.q)
-
-
-def first_step(
-    x: Tensor,
-    bits: int,
-    *,
-    signed: bool,
-    x_max: float | None = None,
-    counts: Tensor | None = None,
-) -> float:
-    """Return the step to begin with: the better, in mean square, of LSQ's and the calibrated one.
-
-    Args:
-        x: Inputs seen, any shape.
-        bits: Resolution [bit].
-        signed: Whether codes run from ``-q``.
-        x_max: Full scale that calibration found; None: there is none.
-        counts: How often each input was seen, in the shape of ``x``; None: once.
-
-    Returns:
-        ``2 mean|x| / sqrt(q)`` [Esser et al. §2.1] or ``x_max / q``; 1 where all inputs are 0.
-    """
-    q = largest_code(bits, signed=signed)
-    wide = x.detach().float()
-    share = torch.ones_like(wide, dtype=torch.float64) if counts is None else counts.double()
-    share = share / share.sum()
-    steps = [2.0 * float((wide.abs() * share).sum()) / math.sqrt(q)]
-    if x_max is not None:
-        steps.append(x_max / q)
-    steps = [s for s in steps if s > 0 and math.isfinite(s)] or [1.0]
-
-    def lost(step: float) -> float:
-        held = dac_codes(wide, 1.0 / step, bits, signed=signed).mul_(step)
-        return float(((held - wide).square_() * share).sum())
-
-    return min(steps, key=lost)
 
 
 def _factor(step: Tensor) -> float:

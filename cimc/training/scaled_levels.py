@@ -13,8 +13,8 @@ from cimc.training import nearest
 from cimc.training.weight_levels import WeightLevels
 
 #: Shares of the present scale that a fit starts from, and alternations of codes and scale.
-_STARTS: Final = (0.25, 0.5, 0.7, 1.0, 1.4, 2.0, 4.0)
-_ROUNDS: Final = 12
+_STARTS: Final = tuple(2.0 ** (k / 4) for k in range(-8, 9))
+_ROUNDS: Final = 8
 
 
 class ScaledLevels(WeightLevels):
@@ -49,6 +49,7 @@ class ScaledLevels(WeightLevels):
         super().__init__(matrix.numel(), count, threshold=threshold, regularized=regularized)
         self._states, self._offset = states_us, offset
         self.register_buffer("levels", codebook.levels.to(matrix.device, torch.float32).clone())
+        self.begin(matrix)
 
     def table(self) -> Tensor:
         """Return the levels."""

@@ -86,6 +86,7 @@ class SumLevels(WeightLevels):
         else:
             self.multipliers = nn.Parameter(relative)
             self.offset = nn.Parameter(offset)
+        self.begin(matrix)
 
     def sums(self) -> tuple[Tensor, Tensor]:
         """Return ``r``, of any sign, ``(n,)`` or ``(columns, n)``, and ``c``, an axis less."""

@@ -19,6 +19,8 @@ from cimc.ir.layer import Codebook
 from cimc.training import nearest
 from cimc.training.recipe import Recipe
 
+#: Projection on levels that are all zero, of weights that are not: fit again, whatever T.
+_FAR: Final = math.inf
 #: Products summed at a time: few enough for the cache.
 _CHUNK: Final = 1 << 16
 
@@ -31,7 +33,11 @@ class WeightLevels(nn.Module, ABC):
         regularized: In training mode weights stay float, and :meth:`penalty` draws them to
             levels; otherwise they are quantized.
         alpha: alpha_l of [NM Eq. 6], ``1 / sqrt(n_l Q_P)`` [-].
+        usual: The projection when levels were fitted, float64 ``(1,)`` or ``(groups * columns,)``:
+            1 where they were fitted to the weights, near it where they were to outputs.
     """
+
+    usual: Tensor
 
     def __init__(
         self, weights: int, levels: int, *, threshold: float | None, regularized: bool
@@ -42,6 +48,21 @@ class WeightLevels(nn.Module, ABC):
         # Q_P = 2^(b-1) - 1 for 2^b levels; at least 1, where 2 or 3 levels are all there are.
         self.alpha = 1.0 / math.sqrt(max(1, weights) * max(1, (levels - 1) // 2))
         self._last: Tensor | None = None
+
+    @torch.no_grad()
+    def begin(self, matrix: Tensor) -> None:
+        """Take the projection as it is for the usual one; subclasses call it when set up."""
+        if self.threshold is not None:
+            self.register_buffer("usual", self._usual(matrix))
+
+    def _usual(self, matrix: Tensor) -> Tensor:
+        found = self._projection(self.quantized(matrix), matrix)
+        return torch.where(torch.isfinite(found) & (found > 0), found, 1.0)
+
+    def _projection(self, held: Tensor, matrix: Tensor) -> Tensor:
+        if matrix.numel() == 0:
+            return torch.ones_like(self.limit(), dtype=torch.float64)
+        return projection(held, matrix, by_column=self.table().ndim > 1)
 
     @abstractmethod
     def table(self) -> Tensor:
@@ -120,7 +141,9 @@ class WeightLevels(nn.Module, ABC):
         """Test the projection of the weights on their levels; fit again where it is far from 1.
 
         ``r = |W^ * W|_1 / |W^ * W^|_1`` [GDQ Alg. 1]: weights ``W`` as they are now, ``W^`` the
-        quantized ones of the last forward pass (or of now, where there was none).
+        quantized ones of the last forward pass (or of now, where there was none).  A fresh Lloyd
+        fit has ``r = 1``; codebooks fitted to outputs need not, so ``r`` is taken relative to what
+        it was when the levels were fitted.
 
         Args:
             matrix: Latent weights after the step of the optimizer.
@@ -133,21 +156,20 @@ class WeightLevels(nn.Module, ABC):
         last, self._last = self._last, None
         if self.threshold is None or matrix.numel() == 0:
             return None
-        old, old_limit = self.table(), self.limit()
-        held = self.quantized(matrix) if last is None else last
-        far = (projection(held, matrix, by_column=old.ndim > 1) - 1.0).abs() > self.threshold
+        found = self._projection(self.quantized(matrix) if last is None else last, matrix)
+        far = (found / self.usual - 1.0).abs() > self.threshold
         if not bool(far.any()):
             return None
-        columns = None if old.ndim == 1 else far.nonzero()[:, 0]
-        self.fit(matrix, columns)
-        before, after = old_limit, self.limit()
-        return torch.where(before > 0, after / before, 1.0)
+        before = self.limit()
+        self.fit(matrix, far.nonzero()[:, 0] if self.table().ndim > 1 else None)
+        self.usual.copy_(torch.where(far, self._usual(matrix), self.usual))
+        return torch.where(before > 0, self.limit() / before, 1.0)
 
 
 def projection(held: Tensor, matrix: Tensor, *, by_column: bool) -> Tensor:
     """Return ``|held * matrix|_1 / |held * held|_1``, float64 ``(1,)`` or ``(groups * columns,)``.
 
-    Infinite where all of ``held`` is zero and ``matrix`` is not; 1 where both are.
+    Where all of ``held`` is zero: 1 where ``matrix`` is too, infinite where it is not.
     """
     if by_column:
         found = (held * matrix).abs_().sum(1, dtype=torch.float64).reshape(-1)
@@ -159,7 +181,7 @@ def projection(held: Tensor, matrix: Tensor, *, by_column: bool) -> Tensor:
             found = found + torch.linalg.vector_norm(a * b, 1)
             power = power + torch.dot(a, a)
         size = power if bool(power > 0) else matrix.abs().amax().reshape(1)
-    empty = torch.where(size > 0, torch.inf, 1.0).to(found.dtype)
+    empty = torch.where(size > 0, _FAR, 1.0).to(found.dtype)
     return torch.where(power > 0, found / power, empty)
 
 
@@ -234,8 +256,8 @@ def levels_of(
 ) -> WeightLevels:
     """Return the levels of a layer, to begin training with.
 
-    Free levels are initialized by Lloyd's quantizer, as [GDQ Alg. 1] has it; levels in fixed
-    proportions, and sums of multipliers, start as the codebook has them.
+    They start as the codebook has them, which was fitted to the outputs where there were data; a
+    learned step starts from a uniform fit where the codebook's multipliers are no powers of two.
 
     Args:
         codebook: The layer's, after quantization.
@@ -246,14 +268,22 @@ def levels_of(
         encoding: How cells hold a weight.
 
     Raises:
-        UsageError: CIMC-U50, levels are to be learned that are not sums of multipliers.
+        UsageError: CIMC-U50, levels are to be learned that are not sums of multipliers; U52, sums
+            of multipliers on cells whose fixed states are no bits.
     """
+    # They are subclasses of what is defined here.
     from cimc.training.lloyd_levels import LloydLevels
     from cimc.training.scaled_levels import ScaledLevels
     from cimc.training.sum_levels import SumLevels
 
     threshold, regularized = recipe.threshold, recipe.quantization == "regularized"
     if codebook.multipliers is not None:
+        if states_us is not None and encoding != "bit-sliced":
+            raise UsageError(
+                "CIMC-U52",
+                f"sums of multipliers on cells with {len(states_us)} fixed states ({encoding})",
+                hint="the quantizer lloyd or uniform, whose levels fixed states can hold",
+            )
         return SumLevels(
             codebook, matrix, recipe.levels,
             powers=uniform, threshold=threshold, regularized=regularized,
