@@ -52,6 +52,7 @@ def _inline(graph: ir.Graph, node: ir.Node, branch: ir.Graph) -> None:
     """Move the nodes of a branch before its ``If``, and let them give its outputs."""
     for value in list(branch.initializers.values()):
         constant = ir.node("Constant", [], attributes={"value": value.const_value})
+        constant.outputs[0].name = value.name
         graph.insert_before(node, constant)
         value.replace_all_uses_with(constant.outputs[0], replace_graph_outputs=True)
     results = list(branch.outputs)

@@ -55,7 +55,8 @@ class SourceWeights:
     """Weights by the names of the source.
 
     Attributes:
-        weights: Name to value, of the source's shape and element type. Parameters that are not
+        weights: Name to value, of the source's shape and element type (float32 for bfloat16).
+            Parameters that are not
             here are unchanged (statistics of a folded BatchNorm) or not used.
         not_representable: What loading them leaves out; empty: the source model computes the same
             function as the network.
@@ -122,8 +123,14 @@ def source_weights(network: Network, *, latent: bool = False) -> SourceWeights:
             names = tuple(dict.fromkeys(p.name for p in parameters(origin)))
             reason = reasons[attribute] or "it shares parameters with others"
             missing.append(NotRepresentable(attribute, names, reason, off.numpy()))
-    weights = {name: value.contiguous().numpy() for name, value in unfolding.found.items()}
-    return SourceWeights(weights, tuple(missing))
+    return SourceWeights({k: _array(v) for k, v in unfolding.found.items()}, tuple(missing))
+
+
+def _array(value: Tensor) -> Array:
+    """Return a tensor as an array; bfloat16, which numpy has not, as float32."""
+    value = value.float() if value.dtype == torch.bfloat16 else value
+    array: Array = value.contiguous().numpy()
+    return array
 
 
 def _latent(network: Network, tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

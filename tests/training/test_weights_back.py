@@ -231,7 +231,8 @@ def test_one_parameter_in_two_roles_cannot_have_two_values():
 
 
 def quantized(net: Network, x: np.ndarray) -> Network:
-    return lowered(net, "quantize", data=Data({net.inputs[0].name: x}, None, len(x)), quantize={"levels": 4})
+    data = Data({net.inputs[0].name: x}, None, len(x))
+    return lowered(net, "quantize", data=data, quantize={"levels": 4})
 
 
 @pytest.mark.parametrize("name", ["conv+bn", "bias, scale, shift, bn", "linear", "lstm"])
