@@ -170,9 +170,10 @@ def test_going_on_with_anything_else_is_refused(tmp_path: Path, what: str) -> No
     assert what in caught.value.message
 
 
-def test_ten_runs_killed_at_random_moments_end_in_the_same_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_runs_killed_at_random_moments_end_in_the_same_bytes(tmp_path: Path, count: int) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.training.killed", str(tmp_path), "10", "20261122"],
+        [sys.executable, "-m", "tests.training.killed", str(tmp_path), str(count), "20261122"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -180,8 +181,11 @@ def test_ten_runs_killed_at_random_moments_end_in_the_same_bytes(tmp_path: Path)
         timeout=300,
     )
     result = json.loads(done.stdout)
-    assert len(result["runs"]) == 10
+    assert len(result["runs"]) == count
     assert all(run["killed"] and run["same"] for run in result["runs"]), result
-    # They did go on, instead of starting anew, and left nothing half-written behind.
-    assert sum(run["forwards"] for run in result["runs"]) < 8 * result["forwards"]
-    assert all(len(run["files"]) == 2 for run in result["runs"])
+    # They did go on instead of starting anew, and left nothing half-written behind.  (A third
+    # file: killed after the last was written, with nothing left to do.)
+    assert sum(run["forwards"] for run in result["runs"]) < 0.8 * count * result["forwards"]
+    for run in result["runs"]:
+        assert 2 <= len(run["files"]) <= 3
+        assert all(name.startswith("step-") for name in run["files"])

@@ -44,14 +44,15 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     for key in ("losses", "validation"):
         assert both[0][key] == pytest.approx(one[key], rel=1e-4)
     assert both[0]["top1"] == pytest.approx(one["top1"], abs=0.051)
-    assert set(both[0]["chips"]) == set(one["chips"])
+    # The same chips, but for steps of one sample, which the first process has no part in.
+    assert set(both[1]["chips"]) == set(one["chips"]) > set(both[0]["chips"])
     assert len(listed(tmp_path / "two" / "checkpoints")) == 2
 
 
 @pytest.mark.parametrize(("count", "size"), [(7, 2), (1, 3), (0, 2), (12, 4)])
 def test_shares_are_a_partition_of_even_sizes(count: int, size: int) -> None:
     shares = [list(Ranks(rank, size).share(range(count))) for rank in range(size)]
-    assert sum(shares, []) == list(range(count))
+    assert [i for share in shares for i in share] == list(range(count))
     sizes = [len(share) for share in shares]
     assert max(sizes) - min(sizes) <= 1
 
