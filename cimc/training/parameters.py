@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.fx import Node
 
 from cimc.ir import rewrite
-from cimc.ir.layer import Codebook, CrossbarLayer
 from cimc.ir.network import Network
 
 #: Operands that hold parameters, by operator: biases, scales, slopes, tables and digital weights.
@@ -95,39 +94,19 @@ def _source(node: Node) -> str:
     return str(node.meta.get("source") or node.name)
 
 
-def start_of(layer: CrossbarLayer, quantized: Tensor, trained_from: Tensor | None) -> Tensor:
+def start_of(quantized: Tensor, trained_from: Tensor | None, *, regularized: bool) -> Tensor:
     """Return the latent weight that training starts with, in the operator's layout.
 
-    Quantization with data gives a weight another level than its nearest where that makes outputs
-    better.  So each float weight is moved into the interval of the level it was given: training
-    starts with the network that was compiled, and a weight that was moved comes back first.
+    Where the forward pass has quantized weights they start at their levels.  Quantization with
+    data gives a weight another level than its nearest where that makes outputs better, each to
+    make up for others; started from the float weights, or from anywhere near the ends of the
+    intervals, the first steps would undo that all at once (ResNet-8, 3 levels: 89.6 % before,
+    87 % after 250 steps, against 90.2 % from the levels).
 
     Args:
-        layer: With its codebook, or none for float weights.
         quantized: The weight as it was compiled.
-        trained_from: The float weight; None: there is none, the levels themselves.
+        trained_from: The float weight; None: there is none.
+        regularized: The forward pass has float weights, which start as they were [NM §3.3].
     """
-    if trained_from is None or layer.codebook is None:
-        return (quantized if trained_from is None else trained_from).detach().clone()
-    matrix = layer.geometry.to_matrix(trained_from.detach())
-    low, high = _intervals(layer.codebook)
-    inside = torch.minimum(torch.maximum(matrix, low), high)
-    return layer.geometry.from_matrix(inside, tuple(quantized.shape)).clone()
-
-
-def _intervals(codebook: Codebook) -> tuple[Tensor, Tensor]:
-    """Return the ends of the interval that gives each weight its code, a little inside."""
-    levels = codebook.levels.double()
-    middle = (levels[..., 1:] + levels[..., :-1]) / 2
-    margin = (levels[..., 1:] - levels[..., :-1]) * 1e-3
-    ends = torch.full_like(levels[..., :1], torch.inf)
-    low = torch.cat([-ends, middle + margin], -1).float()
-    high = torch.cat([middle - margin, ends], -1).float()
-    codes = codebook.codes.to(torch.int64)
-    if levels.ndim == 1:
-        return low[codes], high[codes]
-    groups, _, columns = codes.shape
-    index = codes.permute(0, 2, 1).reshape(groups * columns, -1)
-    pair = (table.gather(1, index).reshape(groups, columns, -1) for table in (low, high))
-    one, other = (found.transpose(1, 2) for found in pair)
-    return one, other
+    start = trained_from if regularized and trained_from is not None else quantized
+    return start.detach().clone()

@@ -90,6 +90,7 @@ class TrainableNetwork(nn.Module):
         super().__init__()
         self._network, self._target, self._recipe = network, target, recipe
         self._method, self._device = method, torch.device(device)
+        self._regularized = recipe.quantization == "regularized"
         self.frozen = without_gradient(network)
         if network.layers and len(self.frozen) == len(network.layers):
             raise _nothing_to_train(self.frozen)
@@ -111,7 +112,8 @@ class TrainableNetwork(nn.Module):
         states = target.cell.states
         self.weights, self.levels = nn.ParameterDict(), nn.ModuleDict()
         for name, layer in network.layers.items():
-            latent = start_of(layer, tensors[layer.weight], floats.get(layer.weight))
+            weight, before = tensors[layer.weight], floats.get(layer.weight)
+            latent = start_of(weight, before, regularized=self._regularized)
             self.weights[layer.weight] = nn.Parameter(
                 latent, requires_grad=name not in self.frozen
             )
@@ -170,7 +172,7 @@ class TrainableNetwork(nn.Module):
     def _weights(self, chip: int | None) -> dict[str, Weight]:
         """Return the quantized weight of every layer, by name."""
         found = {}
-        regularized = self._recipe.quantization == "regularized"
+        regularized = self._regularized and self.training
         for name, layer in self._network.layers.items():
             latent = self.weights[layer.weight]
             matrix = layer.geometry.to_matrix(latent)
@@ -278,7 +280,8 @@ class TrainableNetwork(nn.Module):
         if name in weights:
             return weights[name]
         if name in self.constants:
-            return self.constants[name]
+            constant: Tensor = self.constants[name]
+            return constant
         return self.get_buffer(f"constant_{name}")
 
     def teacher(self, inputs: Sequence[Tensor], *, taps: bool = False) -> Outcome:
