@@ -43,19 +43,19 @@ class Segmentation(nn.Module):
 
     def __init__(self, classes: int = 11, width: int = 12) -> None:
         super().__init__()
-        self.half = Stage(1, width, 2)
-        self.quarter = nn.Sequential(Stage(width, 2 * width, 2), Stage(2 * width, 2 * width))
-        self.eighth = nn.Sequential(Stage(2 * width, 4 * width, 2), Stage(4 * width, 4 * width))
+        self.stage1 = Stage(1, width, 2)
+        self.stage2 = nn.Sequential(Stage(width, 2 * width, 2), Stage(2 * width, 2 * width))
+        self.stage3 = nn.Sequential(Stage(2 * width, 4 * width, 2), Stage(4 * width, 4 * width))
         self.context = Stage(4 * width, 4 * width)
         self.up4, self.merge4 = Up(4 * width, 2 * width), Stage(4 * width, 2 * width)
-        self.up2, self.merge2 = Up(2 * width, width), Stage(2 * width, 2 * width)
-        self.head = nn.Conv2d(2 * width, classes, 1)
+        self.up2, self.merge2 = Up(2 * width, width), Stage(2 * width, width)
+        self.head = nn.Conv2d(width, classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """Return logits ``(n, classes, h, w)`` of images ``(n, 1, h, w)``, multiples of 8."""
-        half = self.half(image)
-        quarter = self.quarter(half)
-        eighth = self.context(self.eighth(quarter))
+        half = self.stage1(image)
+        quarter = self.stage2(half)
+        eighth = self.context(self.stage3(quarter))
         x = self.merge4(torch.cat((self.up4(eighth), quarter), 1))
         x = self.merge2(torch.cat((self.up2(x), half), 1))
         return F.interpolate(self.head(x), scale_factor=2.0, mode="bilinear", align_corners=False)

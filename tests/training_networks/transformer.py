@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def waves(length: int, width: int) -> Tensor:
+    """Return sines and cosines ``(length, width)`` of positions [Vaswani et al. 2017, §3.5]."""
+    rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    angles = torch.arange(length)[:, None] * rates
+    return torch.stack((angles.sin(), angles.cos()), -1).flatten(1)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention; with ``causal``, of earlier characters only."""
 
@@ -78,7 +85,9 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.characters = nn.Embedding(symbols, width)
-        self.positions = nn.Parameter(torch.randn(length, width) * 0.02)
+        nn.init.normal_(self.characters.weight, std=0.5)
+        # Waves to begin with: attention finds the neighbours many steps earlier than from noise.
+        self.positions = nn.Parameter(waves(length, width))
         self.layers = nn.Sequential(
             *(Layer(width, heads, length, causal=causal) for _ in range(layers))
         )
