@@ -139,7 +139,13 @@ TORCH: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("name", TORCH)
+#: torch takes seconds to export each.
+SLOW = {"conv+bn", "bn alone", "scale, shift, bn", "linear", "lstm", "gru without bias", "half"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in TORCH]
+)
 def test_a_module_loads_what_was_trained(name):
     make, shape = TORCH[name]
     torch.manual_seed(1)
@@ -235,7 +241,9 @@ def quantized(net: Network, x: np.ndarray) -> Network:
     return lowered(net, "quantize", data=data, quantize={"levels": 4})
 
 
-@pytest.mark.parametrize("name", ["conv+bn", "bias, scale, shift, bn", "linear", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["conv+bn", *(pytest.param(n, marks=pytest.mark.slow) for n in ("linear", "lstm"))]
+)
 def test_quantized_weights_with_their_corrections(name):
     make, shape = TORCH[name]
     torch.manual_seed(2)

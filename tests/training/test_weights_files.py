@@ -139,7 +139,33 @@ def branch(r: np.random.Generator) -> onnx.ModelProto:
     return model(nodes, {"x": ["n", 4]}, {"y": ["n", 3]}, {"flag": np.array(True)})
 
 
+def chain(r: np.random.Generator) -> onnx.ModelProto:
+    """A convolution and a random row of BatchNorm, Mul, Add and Sub, folded one after another."""
+    constants = {"w": values(r, 4, 3, 3, 3)}
+    bias = ["b"] if r.integers(2) else []
+    if bias:
+        constants["b"] = values(r, 4)
+    nodes = [helper.make_node("Conv", ["x", "w", *bias], ["v0"])]
+    kinds = [*r.choice(["BatchNormalization", "Mul", "Add", "Sub"], r.integers(1, 4)), "Add"]
+    for number, kind in enumerate(r.permutation(kinds)):
+        old, new = f"v{number}", f"v{number + 1}"
+        if kind == "BatchNormalization":
+            names = [f"{k}_{number}" for k in "stmv"]
+            constants |= {n: values(r, 4) for n in names[:3]}
+            constants[names[3]] = r.uniform(0.5, 2, 4).astype(F32)
+            operands = [old, *names]
+        else:
+            constants[f"c{number}"] = values(r, *((4, 1, 1) if number % 2 else (1, 4, 1, 1)))
+            operands = [old, f"c{number}"]
+            if kind != "Sub" and r.integers(2):
+                operands.reverse()
+        nodes.append(helper.make_node(kind, operands, [new]))
+    nodes.append(helper.make_node("Relu", [new], ["y"]))
+    return model(nodes, {"x": ["n", 3, 4, 4]}, {"y": ["n", 4, 2, 2]}, constants)
+
+
 CASES = {
+    "chain": (chain, (2, 3, 4, 4)),
     "gemm": (gemm, (3, 4)),
     "reshaped": (reshaped, (3, 4)),
     "lstm": (lstm, (3, 5, 4)),
