@@ -48,7 +48,8 @@ class Compiler:
         """Return the program of a point: another target, or a new compilation.
 
         Raises:
-            UsageError: CIMC-U11, the model cannot be compiled as it was.
+            UsageError: CIMC-U11, the model cannot be compiled as it was: it was trained, it is
+                another, or data are missing.
             CimcError: What compiling raises: the network may not fit the changed target.
         """
         target = Target.from_plain(dict(self._program.target), name="the program's target")
@@ -85,6 +86,14 @@ class Compiler:
                 f"{changed} changes what is compiled, and the reference is a function",
                 where="reference",
                 hint="the path of the ONNX file the program was compiled from",
+            )
+        if "training" in self._program.provenance:
+            raise UsageError(
+                "CIMC-U11",
+                f"{changed} changes what is compiled, and the program was trained for what it is",
+                where="--sweep",
+                hint="a parameter of chips (noise, wires, stuck, lines, at), or a program for each "
+                "value, trained for it",
             )
         calibrated = any(
             use.dac.policy == "static"

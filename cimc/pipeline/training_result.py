@@ -12,6 +12,7 @@ from cimc.pipeline.training_run import TrainingRun
 from cimc.training.history import Evaluated, History
 from cimc.training.parameters import without_gradient
 from cimc.training.weights_back import SourceWeights
+from cimc.training.weights_files import write_onnx, write_safetensors
 
 
 def report_of(run: TrainingRun, network: Network) -> TrainingReport:
@@ -120,8 +121,6 @@ def save(path: str | Path, model: Any, weights: SourceWeights) -> None:
         model: The ONNX model they are of, or its path.
         weights: By name.
     """
-    from cimc.training.weights_files import write_onnx, write_safetensors
-
     if Path(path).suffix == ".onnx":
         write_onnx(model, weights.weights, Path(path))
     else:
