@@ -12,6 +12,7 @@ from cimc.device.conductance import differential_pair, offset_column
 from cimc.ir.layer import Cells, Codebook, CrossbarLayer
 from cimc.lowering.assign import assign
 from cimc.targets import Target
+from cimc.training.differentiable_cells import with_gradient
 
 
 def cells_of(
@@ -24,7 +25,8 @@ def cells_of(
     """Return the cells of a layer; the same conductances as :func:`cimc.lowering.assign` gives.
 
     Where a weight is in proportion to conductances they are float planes, differentiable in the
-    weights; bit slices and offset columns of fixed states go through the codebook.
+    weights; bit slices and offset columns of fixed states go through the codebook, and have the
+    derivative of :func:`~cimc.training.differentiable_cells.with_gradient`.
 
     Args:
         layer: With its tiles.
@@ -49,5 +51,6 @@ def cells_of(
         offsets = middle.to(g.device).expand(*matrix.shape[:2], tiles)
         return Cells((g, offsets), None, gain)
     with torch.no_grad():
-        cells, _ = assign(replace(layer, codebook=codebook()), matrix.detach(), target)
-    return cells
+        levels = codebook()
+        cells, _ = assign(replace(layer, codebook=levels), matrix.detach(), target)
+    return with_gradient(cells, matrix, target, levels) if matrix.requires_grad else cells

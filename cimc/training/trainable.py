@@ -32,6 +32,7 @@ from cimc.training.analog_forward import AnalogForward, Weight
 from cimc.training.cell_targets import cells_of
 from cimc.training.chip_reads import ChipMaker, ChipReads
 from cimc.training.converter_ranges import ConverterRanges
+from cimc.training.differentiable_cells import check_differentiable
 from cimc.training.lsq import InputStep
 from cimc.training.parameters import start_of, trained_constants, without_gradient
 from cimc.training.recipe import Recipe
@@ -85,7 +86,8 @@ class TrainableNetwork(nn.Module):
 
         Raises:
             ModelError: CIMC-M90, no gradient reaches any crossbar layer.
-            UsageError: CIMC-U47, an unknown non-ideality.
+            UsageError: CIMC-U47, an unknown non-ideality; CIMC-U53, gradient ``full`` through
+                a device that is not differentiable.
         """
         super().__init__()
         self._network, self._target, self._recipe = network, target, recipe
@@ -97,6 +99,8 @@ class TrainableNetwork(nn.Module):
         program = emit(network, target, {})
         effects = None if recipe.effects is None else frozenset(recipe.effects)
         physics = physics_of(program, "chip", effects)
+        if recipe.gradient == "full" and recipe.noise == "device":
+            check_differentiable(physics)
         through = recipe.gradient in ("full", "detached")
         reader: Reader = differentiable.read_of if through else read_of
         self._maker = ChipMaker.of(program, physics, self._device, reader)
