@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Keep = Literal["best", "last"]
 Optimizer = Literal["adam", "adamw", "sgd"]
 Schedule = Literal["constant", "cosine", "step"]
 Loss = Literal["auto", "cross-entropy", "distillation"]
@@ -65,6 +66,8 @@ class Recipe:
         refit_epochs: Converter ranges are fitted again every so many epochs [-]; 0: never.
         validation: Share of the training data held out for evaluation [-].
         validation_chips: Chips of an evaluation [-].
+        keep: The network that is returned: ``best`` evaluation, the one before training included,
+            or ``last`` epoch; ``best`` needs validation data and is ``last`` without.
         checkpoint_steps: Steps between checkpoints [-]; 0: one an epoch.
         seed: Of order, chips and everything drawn.
     """
@@ -101,5 +104,6 @@ class Recipe:
     refit_epochs: int = 1
     validation: float = 0.1
     validation_chips: int = 3
+    keep: Keep = "best"
     checkpoint_steps: int = 0
     seed: int = 0
