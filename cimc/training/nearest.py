@@ -2,9 +2,9 @@
 
 The rule is that of :mod:`cimc.quantizers.codes`: of two levels equally near the lower one.  On the
 CPU a code is a count of end points below a value, one comparison of a cached chunk an end point
-(a tenth of what a binary search takes up to 16 levels); elsewhere, and for many levels, it is a
-binary search.  Values and codes keep the memory order of the matrix, so that the transposed view
-that a convolution's weight gives is not copied.
+(a tenth of what a binary search takes up to 16 levels), or looked up where levels are many;
+elsewhere it is a binary search.  Values and codes keep the memory order of the matrix, so that
+the transposed view that a convolution's weight gives is not copied.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cimc.training.lookup import look_up
+
 #: Values handled at a time, so that they stay in the cache.
 _CHUNK: Final = 1 << 15
-#: End points up to which comparisons beat a binary search.
-_FEW: Final = 64
+#: End points of a layer up to which comparisons beat looking up.
+_FEW: Final = 40
 
 
 class Dense(NamedTuple):
@@ -58,21 +60,22 @@ def boundaries(levels: Tensor) -> Tensor:
     return torch.where(near.double() > exact, below, near).contiguous()
 
 
-def encode(matrix: Tensor, levels: Tensor) -> Tensor:
+def encode(matrix: Tensor, levels: Tensor, ends: Tensor | None = None) -> Tensor:
     """Return the code of the nearest level of each weight.
 
     Args:
         matrix: Float32 ``(groups, rows, columns)``.
         levels: Ascending, ``(v,)``, or ``(groups * columns, v)``; v at most 256.
+        ends: Their :func:`boundaries`, where they are known.
 
     Returns:
         uint8 ``(groups, rows, columns)``, in the memory order of ``matrix``.
     """
     values, turned = dense(matrix.detach())
-    ends = boundaries(levels.detach())
+    ends = boundaries(levels.detach()) if ends is None else ends
     found = torch.empty(values.shape, dtype=torch.uint8, device=values.device)
     if values.numel():
-        if ends.shape[-1] > _FEW or values.device.type != "cpu":
+        if values.device.type != "cpu" or (ends.ndim == 1 and len(ends) > _FEW):
             _search(values, ends, found, turned)
         else:
             _compare(values, ends, found, turned)
@@ -97,7 +100,8 @@ def decode(codes: Tensor, levels: Tensor) -> Tensor:
         numbers = index[part].to(torch.int32)
         if starts is not None:
             numbers += _of_part(starts, part)
-        found[part] = table.index_select(0, numbers.reshape(-1)).reshape(numbers.shape)
+        # A part is whole rows of one group or whole groups, so both are contiguous.
+        torch.index_select(table, 0, numbers.view(-1), out=found[part].view(-1))
     return found.mT if turned else found
 
 
@@ -178,8 +182,11 @@ def _compare(values: Tensor, ends: Tensor, codes: Tensor, turned: bool) -> None:
 
 
 def _search(values: Tensor, ends: Tensor, codes: Tensor, turned: bool) -> None:
-    """Find values among end points by binary search."""
+    """Find values among end points by look-up or binary search."""
     if ends.ndim == 1:
+        on_cpu = values.device.type == "cpu"
+        if on_cpu and look_up(values.numpy(), ends.numpy(), codes.numpy()):
+            return
         for part in _parts(values.shape):
             codes[part] = torch.bucketize(values[part].contiguous(), ends, out_int32=True)
         return

@@ -57,7 +57,7 @@ class ScaledLevels(WeightLevels):
 
     def codebook(self, matrix: Tensor) -> Codebook:
         """Return levels and codes; see :meth:`WeightLevels.codebook`."""
-        return Codebook(self.levels.clone(), nearest.encode(matrix, self.levels).contiguous())
+        return Codebook(self.levels.clone(), self.encode(matrix).contiguous())
 
     @torch.no_grad()
     def fit(self, matrix: Tensor, columns: Tensor | None) -> None:

@@ -48,6 +48,7 @@ class WeightLevels(nn.Module, ABC):
         # Q_P = 2^(b-1) - 1 for 2^b levels; at least 1, where 2 or 3 levels are all there are.
         self.alpha = 1.0 / math.sqrt(max(1, weights) * max(1, (levels - 1) // 2))
         self._last: Tensor | None = None
+        self._ends: tuple[Tensor, int, Tensor] | None = None
 
     @torch.no_grad()
     def begin(self, matrix: Tensor) -> None:
@@ -111,20 +112,35 @@ class WeightLevels(nn.Module, ABC):
         if self.regularized and self.training:
             return matrix
         table = self.table()
+        ends = self._boundaries(table)
         result: Tensor
         if table.requires_grad:
-            result = _Learned.apply(matrix, table, self.alpha)  # type: ignore[no-untyped-call]
+            result = _Learned.apply(matrix, table, ends, self.alpha)  # type: ignore[no-untyped-call]
         else:
-            result = _Straight.apply(matrix, table)  # type: ignore[no-untyped-call]
+            result = _Straight.apply(matrix, table, ends)  # type: ignore[no-untyped-call]
         tested = self.threshold is not None and torch.is_grad_enabled() and matrix.requires_grad
         self._last = result.detach() if tested else None
         return result
 
+    def _boundaries(self, table: Tensor) -> Tensor:
+        """Return the end points between levels, worked out anew when levels have changed."""
+        if table.requires_grad:
+            return nearest.boundaries(table.detach())
+        known = self._ends
+        if known is None or known[0] is not table or known[1] != table._version:
+            self._ends = known = (table, table._version, nearest.boundaries(table))
+        return known[2]
+
+    @torch.no_grad()
+    def encode(self, matrix: Tensor) -> Tensor:
+        """Return the code of the nearest level of each weight, uint8, in its memory order."""
+        table = self.table()
+        return nearest.encode(matrix, table, self._boundaries(table))
+
     @torch.no_grad()
     def quantized(self, matrix: Tensor) -> Tensor:
         """Return the nearest level of each weight, without gradient, in any mode."""
-        table = self.table()
-        return nearest.decode(nearest.encode(matrix, table), table)
+        return nearest.decode(self.encode(matrix), self.table())
 
     def penalty(self, matrix: Tensor) -> Tensor:
         """Return ``alpha_l * sum |w - Q(w)|^2`` [NM Eq. 6, 7], float32 ``()``.
@@ -133,7 +149,8 @@ class WeightLevels(nn.Module, ABC):
         almost everywhere, so the derivatives are exact there.
         """
         table = self.table()
-        result: Tensor = _Penalty.apply(matrix, table, self.alpha)  # type: ignore[no-untyped-call]
+        ends = self._boundaries(table)
+        result: Tensor = _Penalty.apply(matrix, table, ends, self.alpha)  # type: ignore[no-untyped-call]
         return result
 
     @torch.no_grad()
@@ -172,17 +189,17 @@ def projection(held: Tensor, matrix: Tensor, *, by_column: bool) -> Tensor:
     Where all of ``held`` is zero: 1 where ``matrix`` is too, infinite where it is not.
     """
     if by_column:
-        found = (held * matrix).abs_().sum(1, dtype=torch.float64).reshape(-1)
-        power = (held * held).sum(1, dtype=torch.float64).reshape(-1)
-        size = matrix.abs().amax(1).reshape(-1)
+        found = torch.linalg.vector_norm(held * matrix, 1, 1).reshape(-1).double()
+        power = torch.linalg.vector_norm(held, 2, 1).reshape(-1).double().square()
     else:
         found = power = torch.zeros(1, dtype=torch.float64, device=held.device)
         for a, b in zip(*_chunks(held, matrix), strict=True):
             found = found + torch.linalg.vector_norm(a * b, 1)
             power = power + torch.dot(a, a)
-        size = power if bool(power > 0) else matrix.abs().amax().reshape(1)
-    empty = torch.where(size > 0, _FAR, 1.0).to(found.dtype)
-    return torch.where(power > 0, found / power, empty)
+    if bool(power.all()):
+        return found / power
+    size = matrix.abs().amax(1).reshape(-1) if by_column else matrix.abs().amax().reshape(1)
+    return torch.where(power > 0, found / power, torch.where(size > 0, _FAR, 1.0).double())
 
 
 def _chunks(*matrices: Tensor) -> list[tuple[Tensor, ...]]:
@@ -196,37 +213,37 @@ class _Straight(torch.autograd.Function):
     """Nearest levels; nothing is kept for the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, table: Tensor) -> Tensor:
-        return nearest.decode(nearest.encode(matrix, table), table)
+    def forward(ctx: Any, matrix: Tensor, table: Tensor, ends: Tensor) -> Tensor:
+        return nearest.decode(nearest.encode(matrix, table, ends), table)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return gradient, None, None
 
 
 class _Learned(torch.autograd.Function):
     """Nearest levels that learn; codes are kept, a byte a weight."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, table: Tensor, alpha: float) -> Tensor:
-        codes = nearest.encode(matrix, table)
+    def forward(ctx: Any, matrix: Tensor, table: Tensor, ends: Tensor, alpha: float) -> Tensor:
+        codes = nearest.encode(matrix, table, ends)
         ctx.save_for_backward(codes, table)
         ctx.alpha = alpha
         return nearest.decode(codes, table)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         codes, table = ctx.saved_tensors
         each = nearest.sums(gradient, codes, table) * ctx.alpha
-        return gradient, each.to(table.dtype), None
+        return gradient, each.to(table.dtype), None, None
 
 
 class _Penalty(torch.autograd.Function):
     """Scaled squared distance to the nearest levels; codes are kept, a byte a weight."""
 
     @staticmethod
-    def forward(ctx: Any, matrix: Tensor, table: Tensor, alpha: float) -> Tensor:
-        codes = nearest.encode(matrix, table)
+    def forward(ctx: Any, matrix: Tensor, table: Tensor, ends: Tensor, alpha: float) -> Tensor:
+        codes = nearest.encode(matrix, table, ends)
         ctx.save_for_backward(matrix, codes, table)
         ctx.alpha = alpha
         away = matrix - nearest.decode(codes, table)
@@ -236,13 +253,13 @@ class _Penalty(torch.autograd.Function):
         return (alpha * total).to(matrix.dtype)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         matrix, codes, table = ctx.saved_tensors
         pull = (matrix - nearest.decode(codes, table)).mul_(gradient * (2.0 * ctx.alpha))
         each = None
         if ctx.needs_input_grad[1]:
             each = nearest.sums(pull, codes, table).neg_().to(table.dtype)
-        return pull, each, None
+        return pull, each, None, None
 
 
 def levels_of(
