@@ -31,6 +31,10 @@ class Evaluated:
     std: float
     loss: float
 
+    def worse_than(self, other: Evaluated) -> bool:
+        """Whether another evaluation of the same figure is better."""
+        return self.mean > other.mean if self.figure == "loss" else self.mean < other.mean
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
@@ -63,6 +67,7 @@ class History:
         epochs: Finished ones, in order.
         steps: Optimizer steps taken [-].
         before: Evaluation before the first step; None where no samples are held out.
+        kept: Epoch whose network is returned; 0: the one before the first step.
         loss: What was minimized, in words.
         notes: What the user should know.
     """
@@ -70,13 +75,14 @@ class History:
     epochs: tuple[Epoch, ...] = ()
     steps: int = 0
     before: Evaluated | None = None
+    kept: int = 0
     loss: str = ""
     notes: tuple[str, ...] = ()
 
     @property
     def validation(self) -> Evaluated | None:
-        """The last evaluation; None without one."""
-        return self.epochs[-1].validation if self.epochs else None
+        """The evaluation of the network that is returned; None without one."""
+        return self.epochs[self.kept - 1].validation if self.kept else self.before
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data: dictionaries, lists, numbers, strings."""
@@ -96,6 +102,7 @@ class History:
             epochs,
             int(data["steps"]),
             _evaluated(data["before"]),
+            int(data["kept"]),
             str(data["loss"]),
             tuple(data["notes"]),
         )

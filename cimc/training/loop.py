@@ -141,6 +141,7 @@ class _Place:
     position: int = 0
     sums: _Sums = field(default_factory=_Sums)
     history: History = field(default_factory=History)
+    best: dict[str, Tensor] | None = None
 
 
 class _Run:
@@ -178,6 +179,8 @@ class _Run:
         while place.epoch < self._recipe.epochs:
             self._epoch(place)
         self._net.eval()
+        if place.best is not None:
+            self._net.load_state_dict(place.best)
         return place.history
 
     def _prepared(self) -> tuple[Objective, Yardstick]:
@@ -233,9 +236,9 @@ class _Run:
             if not self._training.resume and self._ranks.first:
                 checkpoints.clear(folder)
             self._ranks.barrier()
-        place.history = replace(
-            place.history, loss=self._objective.describe(), before=self._evaluated()
-        )
+        before = self._evaluated()
+        place.history = History(before=before, loss=self._objective.describe())
+        self._compare(place, before)
         self._save(place)
         return place
 
@@ -259,7 +262,9 @@ class _Run:
         history = History.from_dict(data["history"])
         history = replace(history, notes=(*history.notes, *notes))
         self._tell.started_at(found.step)
-        return _Place(found.step, data["epoch"], data["position"], _Sums(**data["sums"]), history)
+        best = _part(found.tensors, "best/") or None
+        sums = _Sums(**data["sums"])
+        return _Place(found.step, data["epoch"], data["position"], sums, history, best)
 
     def _save(self, place: _Place) -> None:
         folder = self._training.checkpoint
@@ -268,6 +273,7 @@ class _Run:
         if self._ranks.first:
             tensors = {f"network/{n}": t for n, t in self._net.state_dict().items()}
             tensors |= {f"optimizer/{n}": t for n, t in self._stepper.state().items()}
+            tensors |= {f"best/{n}": t for n, t in (place.best or {}).items()}
             progress = {
                 "epoch": place.epoch,
                 "position": place.position,
@@ -303,9 +309,23 @@ class _Run:
             time.perf_counter() - began,
         )
         self._tell.evaluated(row.validation)
-        history = replace(place.history, epochs=(*place.history.epochs, row), steps=place.step)
-        place.epoch, place.position, place.sums, place.history = epoch + 1, 0, _Sums(), history
+        place.history = replace(
+            place.history, epochs=(*place.history.epochs, row), steps=place.step
+        )
+        place.epoch, place.position, place.sums = epoch + 1, 0, _Sums()
+        self._compare(place, row.validation)
         self._save(place)
+
+    def _compare(self, place: _Place, found: Evaluated | None) -> None:
+        """Remember the network as it is, unless an earlier one was better."""
+        had = place.history.validation
+        by_figure = self._recipe.keep == "best" and found is not None
+        if by_figure and place.best is not None and had is not None and found.worse_than(had):
+            return
+        place.history = replace(place.history, kept=place.epoch)
+        if by_figure:
+            state = self._net.state_dict().items()
+            place.best = {n: t.detach().cpu().clone() for n, t in state}
 
     def _step(self, place: _Place, units: Sequence[int]) -> None:
         recipe, samples = self._recipe, self._samples

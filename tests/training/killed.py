@@ -21,7 +21,7 @@ import torch
 from cimc.training.loop import fit
 from tests.training import toy
 
-RECIPE = toy.recipe(epochs=3, checkpoint_steps=3, quantization="regularized", batch=32)
+RECIPE = toy.recipe(epochs=3, checkpoint_steps=3, quantization="regularized", keep="best")
 
 
 class Killer:

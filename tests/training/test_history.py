@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
-from cimc.training.history import Epoch, Evaluated, History
+import pytest
+
+from cimc.training.history import Epoch, Evaluated, Figure, History
 
 SEEN = Evaluated("top1", (0.5, 0.75), (1.0, 0.5), 0.625, 0.1767766952966369, 0.75)
 HISTORY = History(
@@ -14,6 +17,7 @@ HISTORY = History(
     ),
     20,
     SEEN,
+    2,
     "cross-entropy",
     ("a note",),
 )
@@ -24,7 +28,16 @@ def test_every_digit_survives_json() -> None:
     assert History.from_dict(json.loads(text)) == HISTORY
 
 
-def test_the_last_evaluation_is_that_of_the_last_epoch() -> None:
+def test_the_evaluation_is_that_of_the_network_that_was_kept() -> None:
     assert HISTORY.validation is None
-    assert History(HISTORY.epochs[:1]).validation == SEEN
+    assert replace(HISTORY, kept=1).validation == SEEN
+    assert replace(HISTORY, kept=0).validation == SEEN
     assert History().validation is None
+
+
+@pytest.mark.parametrize(("figure", "worse"), [("top1", 0.1), ("agreement", 0.1), ("loss", 0.9)])
+def test_shares_should_be_large_and_losses_small(figure: Figure, worse: float) -> None:
+    good, bad = (replace(SEEN, figure=figure, mean=mean) for mean in (0.5, worse))
+    assert bad.worse_than(good)
+    assert not good.worse_than(bad)
+    assert not good.worse_than(good)

@@ -184,3 +184,45 @@ def test_no_graph_and_no_gradient_outlives_a_run() -> None:
     network, _ = trained(toy.training())
     assert not network.training
     assert all(p.grad_fn is None for p in network.parameters())
+
+
+class Spoiled(toy.Toy):
+    """A network that is spoilt at the end of an epoch, and of all after it."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def refit(self, data: Any) -> None:
+        super().refit(data)
+        if len(self.refits) >= self.epoch:
+            self.second.data.zero_()
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_best_network_is_kept_unless_the_last_is_wanted(keep: str) -> None:
+    recipe = toy.recipe(epochs=8, keep=keep, schedule="constant")
+    network, history = trained(toy.training(recipe), Spoiled(7))
+    means = [e.mean for e in (history.before, *(r.validation for r in history.epochs)) if e]
+    best = max(range(9), key=lambda i: (means[i], i))
+    assert 0 < best < 7
+    assert history.kept == (best if keep == "best" else 8)
+    assert history.validation is not None
+    assert history.validation.mean == means[history.kept]
+    assert bool(network.second.any()) == (keep == "best")
+
+
+def test_training_that_only_harms_gives_back_what_there_was() -> None:
+    start = Spoiled(100)
+    trained(toy.training(toy.recipe(epochs=10)), start)
+    before, start.epoch = toy.final(start), 0
+    network, history = trained(toy.training(toy.recipe(keep="best")), start)
+    assert history.kept == 0
+    assert history.validation == history.before
+    assert toy.final(network) == before
+
+
+def test_without_samples_to_compare_by_the_last_is_kept() -> None:
+    _, history = trained(toy.training(toy.recipe(validation=0.0, keep="best")))
+    assert history.kept == 3
+    assert history.validation is None

@@ -76,7 +76,12 @@ def data(samples: int = 200, *, labels: bool = True, seed: int = 1) -> Data:
 
 
 def recipe(**given: Any) -> Recipe:
-    values: dict[str, Any] = {"epochs": 3, "batch": 32, "learning_rate": 0.01} | given
+    values: dict[str, Any] = {
+        "epochs": 3,
+        "batch": 32,
+        "learning_rate": 0.01,
+        "keep": "last",
+    } | given
     return Recipe(**values)
 
 
