@@ -19,7 +19,10 @@ class Parametrized(Protocol):
     """The part of a trainable that is stepped."""
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return parameter groups, each with ``params`` and ``lr_scale``."""
+        """Return parameter groups, each with ``params`` and ``lr_scale``.
+
+        With ``units``, one a parameter, its steps are times these.
+        """
 
     def penalty(self) -> Tensor:
         """Return the penalty of weights off their levels."""
@@ -46,6 +49,10 @@ class Stepper:
         self._net, self._recipe, self._ranks, self._steps = net, recipe, ranks, steps
         groups = [dict(group) for group in net.groups()]
         self._parameters = [p for group in groups for p in group["params"]]
+        units = [zip(g["params"], g.pop("units"), strict=True) for g in groups if "units" in g]
+        self._units: list[tuple[nn.Parameter, Tensor]] = [
+            pair for pairs in units for pair in pairs
+        ]
         if not self._parameters:
             raise ModelError(
                 "CIMC-M97",
@@ -84,8 +91,15 @@ class Stepper:
         norm = float(nn.utils.clip_grad_norm_(self._parameters, limit))
         if not math.isfinite(whole + penalized) or not math.isfinite(norm):
             raise self._not_finite(f"the loss is {whole + penalized:.6g}", epoch, step, grad=True)
-        self._optimizer.step()
+        self._update()
         return whole, penalized
+
+    @torch.no_grad()
+    def _update(self) -> None:
+        before = [parameter.clone() for parameter, _ in self._units]
+        self._optimizer.step()
+        for (parameter, unit), old in zip(self._units, before, strict=True):
+            parameter.copy_(old + unit.to(old) * (parameter - old))
 
     def require_finite(self, epoch: int, step: int) -> None:
         """Refuse weights that the last step made infinite.

@@ -24,6 +24,10 @@ class Recipe:
         batch: Samples of a step, over all processes [-].
         optimizer: ``adam``, ``adamw`` or ``sgd``.
         learning_rate: Of weights, biases and the like.
+        rates: ``absolute``, or ``relative``: a step is times the root mean square, at the start,
+            of the weight's output column (of the whole parameter, where it is no weight on
+            crossbars). With folded BatchNorms weights of one network differ by orders of
+            magnitude.
         momentum: Of ``sgd`` [-].
         weight_decay: As the optimizer takes it.
         schedule: ``constant``; ``cosine`` to 0 over all steps; ``step``: times ``gamma`` at each
@@ -76,6 +80,7 @@ class Recipe:
     batch: int = 64
     optimizer: Optimizer = "adam"
     learning_rate: float = 1e-3
+    rates: Literal["absolute", "relative"] = "absolute"
     momentum: float = 0.9
     weight_decay: float = 0.0
     schedule: Schedule = "cosine"

@@ -35,6 +35,7 @@ from cimc.training.converter_ranges import ConverterRanges
 from cimc.training.differentiable_cells import check_differentiable
 from cimc.training.lsq import InputStep
 from cimc.training.parameters import start_of, trained_constants, without_gradient
+from cimc.training.rates import relative_groups
 from cimc.training.recipe import Recipe
 from cimc.training.weight_levels import WeightLevels, levels_of
 from cimc.verification.data import Data
@@ -301,7 +302,7 @@ class TrainableNetwork(nn.Module):
         return Outcome(interpret(graph, [x.cpu() for x in inputs], observe), tapped)
 
     def groups(self) -> list[dict[str, Any]]:
-        """Return the optimizer's parameter groups.
+        """Return the optimizer's parameter groups; where rates are relative, as at the start.
 
         ``lr_scale`` multiplies the recipe's learning rate: levels and steps, which are relative
         to what they were at first, have their own.
@@ -312,6 +313,9 @@ class TrainableNetwork(nn.Module):
             {"params": [p for p in self.weights.values() if p.requires_grad], "lr_scale": 1.0},
             {"params": list(self.constants.values()), "lr_scale": 1.0},
         ]
+        if recipe.rates == "relative":
+            layers, constants = self._network.layers, dict(self.constants.items())
+            groups = relative_groups(layers, dict(self.weights.items()), constants)
         for module in (*self.levels.values(), *self.steps.values()):
             learned = [p for p in module.parameters() if p.requires_grad]
             if learned:
