@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cimc.errors import ModelError
 from cimc.ir.network import Signal
-from cimc.training import checkpoint as checkpoints
 from cimc.training import drawn, schedule
 from cimc.training.batches import Run, Samples
-from cimc.training.checkpoint import Checkpoint
-from cimc.training.evaluate import Yardstick, evaluate, yardstick
+from cimc.training.evaluate import evaluate
 from cimc.training.history import Epoch, Evaluated, History
-from cimc.training.loss import Objective, OutcomeLike
-from cimc.training.make_loss import Probe, make_objective
+from cimc.training.loss import OutcomeLike
+from cimc.training.measures import measures_of
 from cimc.training.optimizer import Stepper
-from cimc.training.parallel import Ranks, processes
+from cimc.training.parallel import Ranks, local_device, processes
 from cimc.training.settings import Teacher, Training
-from cimc.training.teacher import LAYER, Answers
+from cimc.training.state import Keeper, Place, Sums
 from cimc.training.telling import Telling
-from cimc.verification.batches import batch_size
 from cimc.verification.data import Data
 from cimc.verification.options import Progress, silent
-from cimc.version import __version__
 
 #: Most training samples that converter ranges are fitted to [-].
 REFIT_SAMPLES = 512
@@ -108,40 +103,11 @@ def fit(
             nothing to train with.
         UsageError: CIMC-U02, a user's loss is no scalar; CIMC-U07, no checkpoint can be written.
     """
-    with processes(training.device) as ranks:
-        run = _Run(
-            trainable,
-            training,
-            tuple(signals_in),
-            tuple(signals_out),
-            teacher,
-            ranks,
-            batched,
-            progress if ranks.first else silent,
-        )
-        return run.fit()
-
-
-@dataclass(slots=True)
-class _Sums:
-    """Of the epoch under way; exact in a checkpoint."""
-
-    loss: float = 0.0
-    penalty: float = 0.0
-    weight: float = 0.0
-    steps: int = 0
-
-
-@dataclass(slots=True)
-class _Place:
-    """Where a run is: between two steps."""
-
-    step: int = 0
-    epoch: int = 0
-    position: int = 0
-    sums: _Sums = field(default_factory=_Sums)
-    history: History = field(default_factory=History)
-    best: dict[str, Tensor] | None = None
+    device = local_device(training.device)
+    samples = Samples(training.data, signals_in, batched=batched, device=device)
+    with processes(device) as ranks:
+        told = progress if ranks.first else silent
+        return _Run(trainable, training, samples, tuple(signals_out), teacher, ranks, told).fit()
 
 
 class _Run:
@@ -151,31 +117,40 @@ class _Run:
         self,
         trainable: Trainable,
         training: Training,
-        signals_in: tuple[Signal, ...],
-        signals_out: tuple[Signal, ...],
+        samples: Samples,
+        signals: tuple[Signal, ...],
         teacher: Teacher | None,
         ranks: Ranks,
-        batched: bool,
         progress: Progress,
     ) -> None:
-        self._net, self._recipe, self._ranks = trainable, training.recipe, ranks
-        self._training, self._signals, self._teacher = training, signals_out, teacher
-        self._samples = Samples(training.data, signals_in, batched=batched, device=training.device)
-        recipe = self._recipe
-        self._train, self._held = drawn.held_out(
-            recipe.seed, recipe.validation, self._samples.units
-        )
-        self._steps = len(self._samples.batches(self._train, recipe.batch))
+        recipe = training.recipe
+        self._net, self._recipe, self._ranks = trainable, recipe, ranks
+        self._samples, self._signals = samples, signals
+        self._train, self._held = drawn.held_out(recipe.seed, recipe.validation, samples.units)
+        self._steps = len(samples.batches(self._train, recipe.batch))
         self._tell = Telling(progress, recipe.epochs, self._steps)
         self._stepper = Stepper(trainable, recipe, ranks, self._steps)
-        self._objective, self._stick = self._prepared()
-        self._answers = self._asked()
+        trainable.eval()
+        self._by = measures_of(
+            trainable,
+            training,
+            samples,
+            signals,
+            teacher,
+            evaluated=bool(self._held),
+            progress=self._tell.teacher,
+        )
+        self._keeper = Keeper(training, trainable, self._stepper, ranks)
         count = recipe.validation_chips if recipe.noise != "none" else 0
         self._chips: list[int | None] = [*drawn.evaluation_chips(recipe.seed, count)] or [None]
 
     def fit(self) -> History:
         """Do it, or what is left of it."""
-        place = self._begin()
+        place = self._keeper.restored()
+        if place is None:
+            place = self._began()
+        else:
+            self._tell.started_at(place.step)
         while place.epoch < self._recipe.epochs:
             self._epoch(place)
         self._net.eval()
@@ -183,107 +158,18 @@ class _Run:
             self._net.load_state_dict(place.best)
         return place.history
 
-    def _prepared(self) -> tuple[Objective, Yardstick]:
-        """Find the loss, from the float network's answers to the first samples."""
-        samples, recipe = self._samples, self._recipe
-        block = batch_size(samples.data) if samples.merged else 1
-        run = samples.runs(range(min(block, samples.units)))[0]
-        taps = recipe.layer_weight > 0.0
-        self._net.eval()
-        with torch.no_grad():
-            own = self._net(run.inputs, None, taps=taps)
-        said = dict(self._teacher(samples.feed(run.units))) if self._teacher else {}
-        outputs = {
-            s.name: said.get(s.name, _array(y))
-            for s, y in zip(self._signals, own.outputs, strict=True)
-        }
-        layers = {n: said[LAYER + n] for n in own.layers if LAYER + n in said} if taps else {}
-        probe = Probe(outputs, layers, samples.labels_of(run.units), not samples.stacked)
-        objective = make_objective(
-            recipe, self._signals, probe, own=self._training.loss, labels=samples.labels
-        )
-        if self._teacher is None and (objective.distilled or objective.taps):
-            raise ModelError(
-                "CIMC-M97",
-                "the float network is not at hand, which the loss is a distance to",
-                where="the loss of fine-tuning",
-                hint="labels, or a loss of your own",
-            )
-        rank = outputs[self._signals[objective.primary].name].ndim
-        labelled, taught = samples.labels is not None, self._teacher is not None
-        return objective, yardstick(objective, labelled=labelled, taught=taught, rank=rank)
-
-    def _asked(self) -> Answers:
-        names = self._objective.teacher_names
-        if self._stick.figure == "agreement" and self._stick.name not in names and self._held:
-            names = (*names, self._stick.name)
-        return Answers(
-            self._teacher or _no_teacher,
-            self._samples,
-            names,
-            device=self._training.device,
-            progress=self._tell.teacher,
-        )
-
-    def _begin(self) -> _Place:
-        """Return where to start: at the beginning, or at the newest checkpoint."""
-        folder, place = self._training.checkpoint, _Place()
-        if folder is not None:
-            self._identity = self._whose()
-            found = checkpoints.newest(folder) if self._training.resume else None
-            if found is not None:
-                return self._restored(*found)
-            if not self._training.resume and self._ranks.first:
-                checkpoints.clear(folder)
-            self._ranks.barrier()
+    def _began(self) -> Place:
         before = self._evaluated()
-        place.history = History(before=before, loss=self._objective.describe())
-        self._compare(place, before)
-        self._save(place)
+        place = Place(history=History(before=before, loss=self._by.objective.describe()))
+        self._finished(place, before)
         return place
 
-    def _whose(self) -> dict[str, Any]:
-        loss = self._training.loss
-        return {
-            "cimc": __version__,
-            "recipe": _plain(asdict(self._recipe)),
-            "network": checkpoints.digest_of_tensors(self._net.state_dict()),
-            "data": checkpoints.digest_of_data(self._training.data),
-            "loss": None if loss is None else getattr(loss, "__qualname__", type(loss).__name__),
-        }
+    def _finished(self, place: Place, found: Evaluated | None) -> None:
+        """Keep what is between two epochs."""
+        place.compare(found, self._net, best=self._recipe.keep == "best")
+        self._keeper.save(place)
 
-    def _restored(self, found: Checkpoint, notes: Sequence[str]) -> _Place:
-        assert self._training.checkpoint is not None
-        checkpoints.same_run(found, self._identity, self._training.checkpoint)
-        network = _part(found.tensors, "network/")
-        self._net.load_state_dict(network)
-        self._stepper.load(_part(found.tensors, "optimizer/"))
-        data = found.progress
-        history = History.from_dict(data["history"])
-        history = replace(history, notes=(*history.notes, *notes))
-        self._tell.started_at(found.step)
-        best = _part(found.tensors, "best/") or None
-        sums = _Sums(**data["sums"])
-        return _Place(found.step, data["epoch"], data["position"], sums, history, best)
-
-    def _save(self, place: _Place) -> None:
-        folder = self._training.checkpoint
-        if folder is None:
-            return
-        if self._ranks.first:
-            tensors = {f"network/{n}": t for n, t in self._net.state_dict().items()}
-            tensors |= {f"optimizer/{n}": t for n, t in self._stepper.state().items()}
-            tensors |= {f"best/{n}": t for n, t in (place.best or {}).items()}
-            progress = {
-                "epoch": place.epoch,
-                "position": place.position,
-                "sums": asdict(place.sums),
-                "history": place.history.as_dict(),
-            }
-            checkpoints.write(folder, Checkpoint(place.step, self._identity, progress, tensors))
-        self._ranks.barrier()
-
-    def _epoch(self, place: _Place) -> None:
+    def _epoch(self, place: Place) -> None:
         """Take the steps that are left of an epoch, then evaluate."""
         began, recipe, epoch = time.perf_counter(), self._recipe, place.epoch
         order = [self._train[i] for i in drawn.order(recipe.seed, epoch, len(self._train))]
@@ -293,7 +179,7 @@ class _Run:
             self._step(place, batches[place.position])
             last = place.position == len(batches)
             if recipe.checkpoint_steps and place.step % recipe.checkpoint_steps == 0 and not last:
-                self._save(place)
+                self._keeper.save(place)
         self._net.eval()
         self._stepper.require_finite(epoch, place.step)
         every = recipe.refit_epochs
@@ -301,60 +187,44 @@ class _Run:
             self._net.refit(self._samples.subset(self._refit_units()))
         row = Epoch(
             epoch + 1,
-            place.sums.loss / max(place.sums.weight, 1.0),
-            place.sums.penalty / max(place.sums.steps, 1),
+            place.sums.mean_loss,
+            place.sums.mean_penalty,
             schedule.learning_rate(recipe, place.step - 1, self._steps),
             schedule.on_chips(recipe, epoch),
             self._evaluated(),
             time.perf_counter() - began,
         )
-        self._tell.evaluated(row.validation)
         place.history = replace(
             place.history, epochs=(*place.history.epochs, row), steps=place.step
         )
-        place.epoch, place.position, place.sums = epoch + 1, 0, _Sums()
-        self._compare(place, row.validation)
-        self._save(place)
+        place.epoch, place.position, place.sums = epoch + 1, 0, Sums()
+        self._finished(place, row.validation)
 
-    def _compare(self, place: _Place, found: Evaluated | None) -> None:
-        """Remember the network as it is, unless an earlier one was better."""
-        had = place.history.validation
-        by_figure = self._recipe.keep == "best" and found is not None
-        if by_figure and place.best is not None and had is not None and found.worse_than(had):
-            return
-        place.history = replace(place.history, kept=place.epoch)
-        if by_figure:
-            state = self._net.state_dict().items()
-            place.best = {n: t.detach().cpu().clone() for n, t in state}
-
-    def _step(self, place: _Place, units: Sequence[int]) -> None:
-        recipe, samples = self._recipe, self._samples
+    def _step(self, place: Place, units: Sequence[int]) -> None:
+        recipe, samples, objective = self._recipe, self._samples, self._by.objective
         chip = None
         if schedule.on_chips(recipe, place.epoch):
             chip = drawn.training_chip(recipe.seed, place.step)
-        weight = self._objective.weight(samples, units)
+        weight = objective.weight(samples, units)
         self._stepper.begin(place.step)
         total = torch.zeros((), device=samples.device)
         for part in samples.parts(self._ranks.share(units)):
-            run = samples.runs(part)[0]
-            share = self._objective.weight(samples, part) / max(weight, 1.0)
-            total += self._backward(run, chip, share)
+            share = objective.weight(samples, part) / max(weight, 1.0)
+            total += self._backward(samples.runs(part)[0], chip, share)
         loss, penalty = self._stepper.finish(total, place.epoch, place.step)
         self._net.after_step()
-        place.sums.loss += loss * weight
-        place.sums.penalty += penalty
-        place.sums.weight += weight
-        place.sums.steps += 1
+        place.sums.add(loss, weight, penalty)
         place.step += 1
         place.position += 1
-        self._tell.step(place.step, place.epoch, place.sums.loss / max(place.sums.weight, 1.0))
+        self._tell.step(place.step, place.epoch, place.sums.mean_loss)
 
     def _backward(self, run: Run, chip: int | None, share: float) -> Tensor:
         """Add the gradient of one run's part of the loss; return that part."""
-        outcome = self._net(run.inputs, chip, taps=self._objective.taps)
-        loss = self._objective(outcome, run, self._answers.of(run)) * share
+        by = self._by
+        outcome = self._net(run.inputs, chip, taps=by.objective.taps)
+        loss = by.objective(outcome, run, by.answers.of(run)) * share
         if not loss.requires_grad:
-            name = self._signals[self._objective.primary].name
+            name = self._signals[by.objective.primary].name
             raise ModelError(
                 "CIMC-M96",
                 f"no gradient reaches a trained weight from output '{name}'",
@@ -367,35 +237,19 @@ class _Run:
     def _evaluated(self) -> Evaluated | None:
         if not self._held:
             return None
-        return evaluate(
+        by = self._by
+        found = evaluate(
             self._net,
             self._samples,
             self._held,
             self._chips,
-            self._objective,
-            self._answers,
-            self._stick,
+            by.objective,
+            by.answers,
+            by.stick,
             self._ranks,
         )
+        self._tell.evaluated(found)
+        return found
 
     def _refit_units(self) -> list[int]:
         return self._train[: max(1, REFIT_SAMPLES // self._samples.unit_samples)]
-
-
-def _no_teacher(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return {}
-
-
-def _part(tensors: Mapping[str, Tensor], before: str) -> dict[str, Tensor]:
-    return {n.removeprefix(before): t for n, t in tensors.items() if n.startswith(before)}
-
-
-def _array(value: Tensor) -> np.ndarray[Any, Any]:
-    value = value.detach().cpu()
-    return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
-    return list(value) if isinstance(value, tuple) else value
