@@ -67,7 +67,8 @@ def decode(offsets: Array) -> Array:
     rows, columns = np.divmod(np.arange(GRID * GRID), GRID)
     centre = (offsets[..., :2] + np.stack((columns, rows), 1) + 0.5) * CELL
     half = np.exp(np.clip(offsets[..., 2:], -4, 4)) * PRIOR / 2
-    return np.concatenate((centre - half, centre + half), -1)
+    corners: Array = np.concatenate((centre - half, centre + half), -1)
+    return corners
 
 
 def iou(boxes: Array, others: Array) -> Array:
@@ -77,7 +78,8 @@ def iou(boxes: Array, others: Array) -> Array:
     shared = np.clip(high - low, 0, None).prod(-1)
     areas = [(b[:, 2:] - b[:, :2]).prod(-1) for b in (boxes, others)]
     union = areas[0][:, None] + areas[1][None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    share: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return share
 
 
 def keep(boxes: Array, kinds: Array) -> Array:

@@ -74,8 +74,8 @@ def read_cifar(paths: Sequence[Path]) -> Images:
     if labels.max() > 9:
         raise ValueError(f"label {labels.max()} in {paths[0].parent}: not CIFAR-10")
     scaled = records[:, 1:].reshape(-1, 3, 32, 32).astype(np.float32) / 255
-    mean, std = (np.float32(v).reshape(1, 3, 1, 1) for v in (CIFAR_MEAN, CIFAR_STD))
-    return (scaled - mean) / std, labels
+    mean, std = (np.array(v, np.float32).reshape(1, 3, 1, 1) for v in (CIFAR_MEAN, CIFAR_STD))
+    return ((scaled - mean) / std).astype(np.float32), labels
 
 
 def cifar_images(split: Split) -> Images:

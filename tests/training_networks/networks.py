@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,11 +70,11 @@ _OTHERS = (
 
 
 def _specs() -> dict[str, Spec]:
-    found = {n: Spec(n, "fashion", lambda b=b: b(1, 28)) for n, b in CLASSIFIERS.items()}
+    found = {n: Spec(n, "fashion", partial(b, 1, 28)) for n, b in CLASSIFIERS.items()}
     found |= {spec.name: spec for spec in _OTHERS}
     for name, build in CLASSIFIERS.items():
         called = f"{name}-cifar10"
-        found[called] = Spec(called, "cifar10", lambda b=build: b(3, 32))
+        found[called] = Spec(called, "cifar10", partial(build, 3, 32))
     return found
 
 

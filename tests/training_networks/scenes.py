@@ -98,8 +98,8 @@ def compose(items: Pixels, labels: npt.NDArray[np.int64], drawn: np.random.Gener
         edges = x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1
         boxes[len(taken)] = 1 + labels[chosen], *edges
         taken.append((y, x, side))
-    canvas = canvas + drawn.normal(0, 0.03, canvas.shape)
-    return Scenes(((canvas - MEAN) / STD).astype(np.float32), classes, boxes)
+    noisy = canvas + drawn.normal(0, 0.03, canvas.shape)
+    return Scenes(((noisy - MEAN) / STD).astype(np.float32), classes, boxes)
 
 
 def make(split: Split, count: int) -> Scenes:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.training_networks import boxes, metrics
 from tests.training_networks.boxes import Found
+from tests.training_networks.metrics import Array
 
 
 def test_top1_is_the_share_of_right_answers() -> None:
@@ -56,7 +57,7 @@ def test_average_precision_by_hand() -> None:
     assert boxes.average_precision(np.array([]), 2) == 0
 
 
-def _labels() -> np.ndarray:
+def _labels() -> Array:
     """Two images: a 1 and a 2; another 1."""
     labels = np.zeros((2, 3, 5), np.int64)
     labels[0, 0] = 1, 0, 0, 10, 10
