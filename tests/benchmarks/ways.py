@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from cimc.targets import load_target
 from cimc.training.recipe import Gradient, Recipe
 from tests.benchmarks import training_steps
 from tests.benchmarks.training_steps import Step
 
+#: One more effect than ``rram`` has, by name: the target it starts from, and what is changed.
+EFFECTS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "read-noise": ("rram", {"noise.read": {"sigma_relative": 0.02}}),
+    "drift": ("rram", {"noise.drift": {"nu": 0.05, "nu_sigma": 0.01}, "read.at": "1 d"}),
+    "bit-serial": ("rram", {"read.drive": "bit-serial"}),
+    "ir-drop": ("rram-wires", {}),
+}
+
 
 def _gradient(way: Gradient) -> Callable[[], Step]:
     return lambda: training_steps.device(Recipe(gradient=way))
+
+
+def _effect(base: str, changes: Mapping[str, Any]) -> Callable[[], Step]:
+    return lambda: training_steps.device(target=load_target(base).changed(changes))
 
 
 def _lightning() -> Step:
@@ -29,4 +43,5 @@ WAYS: dict[str, Callable[[], Step]] = {
     "detached": _gradient("detached"),
     "no-grad": _gradient("no-grad"),
     "lightning": _lightning,
+    **{name: _effect(base, changes) for name, (base, changes) in EFFECTS.items()},
 }
