@@ -17,6 +17,7 @@ NEEDS = {
     "01_onnx_digits": ("models/mnist-conv.onnx", "data/digits.npz"),
     "02_torch_fashion": ("data/fashion-train.npz", "data/fashion-test.npz"),
     "03_text_recognizer": ("models/ppocr-rec.onnx", "data/lines.npz"),
+    "04_train_for_the_chip": ("data/fashion-train.npz", "data/fashion-test.npz"),
 }
 #: Shares may differ so much between machines: other roundings, other draws in training.
 SHARE, COUNT = 0.02, 2
