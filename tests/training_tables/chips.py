@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -45,8 +47,12 @@ def matched_delta(program: DeviceProgram, target: Target) -> float:
     squares, weights = 0.0, 0
     for layer in program.layers.values():
         planes = targets_us(layer.cells, torch.device("cpu"))
-        squares += sum(float(plane.double().square().sum()) for plane in planes)
+        squares += sum(float(lognormal_variance(p, noise.sigma_log).sum()) for p in planes)
         weights += planes[0].numel()
-    growth = np.exp(noise.sigma_log**2)
-    variance = squares / weights * growth * (growth - 1.0)
-    return float(np.sqrt(variance) / (target.cell.g_max_us - target.cell.g_min_us))
+    return math.sqrt(squares / weights) / (target.cell.g_max_us - target.cell.g_min_us)
+
+
+def lognormal_variance(target_us: Tensor, sigma: float) -> Tensor:
+    """Return the variance of ``target exp(sigma z)``, float64 [uS^2]."""
+    growth = math.exp(sigma**2)
+    return target_us.double().square() * (growth * (growth - 1.0))

@@ -26,15 +26,16 @@ RANGE_US: Final = 17.85 - 2.1
 CONVERTERS: Final = {"adc.bits": None, "read.dac_bits": None}
 #: Of every fine-tuning; [GDQ Table 2] has Adam, T = 0.1.
 RECIPE: Final[dict[str, Any]] = {
-    "epochs": 2,
+    "epochs": 1,
     "batch": 64,
     "optimizer": "adam",
-    "learning_rate": 5e-4,
+    "learning_rate": 1e-3,
+    "loss": "distillation",
     "schedule": "cosine",
     "threshold": 0.1,
     "validation": 0.0,
 }
-SAMPLES: Final = 10_000
+SAMPLES: Final = 20_000
 #: From scratch there is more to learn.
 SCRATCH: Final = {"epochs": 8, "learning_rate": 2e-3}
 

@@ -39,6 +39,8 @@ class Evaluation:
             whose conductances an independent tester drew, see :mod:`tests.end_to_end.tester`.
         spread_us: Standard deviation of a cell of the tester's chips [uS].
         samples: Test samples: the first ones; None: all [-].
+        effects: Of a chip: only these non-idealities, as ``cimc.targets.compatibility.SWITCHES``
+            names them; None: all.  Without any that differ from chip to chip one chip is run.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Evaluation:
     mode: Literal["ideal", "noise-free", "chip", "tester"] = "chip"
     spread_us: float = 0.0
     samples: int | None = None
+    effects: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class Job:
         scratch: Start from random weights, not from the float network's.
         evaluations: Of the result.
         seed: Of training, and which chips it is evaluated on.
+        split: Samples it is scored on: ``validation`` to choose settings, ``test`` for figures.
     """
 
     network: str
@@ -74,6 +78,7 @@ class Job:
     evaluations: tuple[Evaluation, ...]
     scratch: bool = False
     seed: int = 0
+    split: Literal["test", "validation"] = "test"
 
     @property
     def key(self) -> str:
@@ -90,7 +95,7 @@ class Job:
         """Return what a progress line says."""
         trained = "not trained"
         if self.training is not None:
-            keys = ("noise", "delta", "quantization", "levels")
+            keys = ("noise", "delta", "quantization", "levels", "loss", "learning_rate")
             trained = " ".join(str(self.training[k]) for k in keys if k in self.training)
         given = " ".join(str(v) for k, v in self.options.items() if k in ("levels", "quantizer"))
         changed = " ".join(f"{k.rsplit('.', 1)[-1]}={v}" for k, v in self.changes.items())

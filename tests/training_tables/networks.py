@@ -13,7 +13,16 @@ import numpy.typing as npt
 import torch
 
 from tests.training_networks import data, losses, metrics
-from tests.training_networks.networks import FOLDER, INPUT, NETWORKS, OUTPUT, network, onnx_path
+from tests.training_networks.images import Split
+from tests.training_networks.networks import (
+    FOLDER,
+    INPUT,
+    NETWORKS,
+    OUTPUT,
+    Task,
+    network,
+    onnx_path,
+)
 from tests.zoo.exported import export
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -21,7 +30,7 @@ Arrays = Mapping[str, npt.NDArray[Any]]
 #: Calibration samples: converter ranges, quantizers [-].
 CALIBRATION: Final = 256
 #: Training samples a worker holds [-].
-MOST: Final = 20_000
+MOST: Final = 40_000
 #: Test samples of tasks that are scored sample by sample; others see fewer on every chip [-].
 TEST, TEST_DENSE = 10_000, 300
 #: Samples whose statistics a random network's BatchNorms get [-].
@@ -70,7 +79,13 @@ def shown(name: str) -> tuple[str, bool]:
 
 
 @cache
-def load(name: str, split: str = "test") -> Trained:
+def _data(task: Task, split: Split, samples: int) -> Arrays:
+    """Return data of a task; networks of one task share it."""
+    return data.task_data(task, split, samples)
+
+
+@cache
+def load(name: str, split: Split = "test") -> Trained:
     """Return a network with its data; kept, as a worker runs many jobs of one network.
 
     Args:
@@ -87,14 +102,13 @@ def load(name: str, split: str = "test") -> Trained:
     def score(outputs: Arrays, given: Arrays) -> float:
         return unit * metrics.score(task, outputs[OUTPUT], given["labels"])[metric]
 
-    calibration = data.network_data(name, "calibration", CALIBRATION)
-    del calibration["labels"]
+    calibration = {INPUT: _data(task, "calibration", CALIBRATION)[INPUT]}
     return Trained(
         name,
         onnx_path(name),
         calibration,
-        data.network_data(name, "train", MOST),
-        data.network_data(name, split, TEST_DENSE if dense else TEST),  # type: ignore[arg-type]
+        _data(task, "train", MOST),
+        _data(task, split, TEST_DENSE if dense else TEST),
         score,
         None if task in ("fashion", "cifar10") else losses.LOSSES[task],
         not dense,

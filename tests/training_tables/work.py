@@ -15,6 +15,7 @@ import cimc
 from cimc.executor import Executor
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target, load_target
+from cimc.targets.compatibility import FIXED
 from tests.training_tables import networks
 from tests.training_tables.chips import matched_delta, tester_cells
 from tests.training_tables.jobs import Evaluation, Job, Row
@@ -56,10 +57,9 @@ def train(job: Job, network: Trained) -> tuple[DeviceProgram, dict[str, Any]]:
         training["delta"] = matched_delta(cimc.compile(model, **given), target)
         found["delta"] = training["delta"]
     data = first(network.train, job.samples)
-    recipe = {"training": training}
     if network.loss is not None:
         given["loss"] = network.loss
-    return cimc.compile(model, train_data=data, recipe=recipe, **given), found
+    return cimc.compile(model, train_data=data, training=training, **given), found
 
 
 def first(data: Arrays, samples: int) -> dict[str, Any]:
@@ -80,20 +80,20 @@ def scores(program: DeviceProgram, network: Trained, job: Job, how: Evaluation) 
     target = Target.from_plain(program.target).changed(how.changes)
     there = replace(program, target=target.plain())
     test = network.test if how.samples is None else first(network.test, how.samples)
-    if how.mode in ("ideal", "noise-free"):
-        return [score(Executor(there, how.mode, batch=BATCH), network, test)]
+    effects = None if how.effects is None else frozenset(how.effects)
+    if how.mode in ("ideal", "noise-free") or (effects is not None and effects <= FIXED):
+        executor = Executor(there, how.mode, batch=BATCH, effects=effects)
+        return [score(executor, network, test)]
     found = []
-    executor: Executor | None = None
+    drawn: Executor | None = None
     for k, chip in enumerate(job.chips):
         if how.mode == "tester":
             cells = tester_cells(program, chip, how.spread_us)
             executor = Executor(there, "chip", seed=chip, batch=BATCH, measured=cells)
         else:
-            executor = (
-                Executor(there, "chip", seed=chip, batch=BATCH)
-                if executor is None
-                else executor.chip(chip)
-            )
+            if drawn is None:
+                drawn = Executor(there, "chip", seed=chip, batch=BATCH, effects=effects)
+            executor = drawn = drawn.chip(chip)
         part = share(test, k, len(job.chips)) if network.shared else test
         found.append(score(executor, network, part))
     return found
@@ -111,7 +111,7 @@ def score(executor: Executor, network: Trained, data: Arrays) -> float:
 
 def run(job: Job) -> Row:
     """Return the result of a job: scores of its chips by evaluation, and what it took."""
-    network = networks.load(job.network)
+    network = networks.load(job.network, job.split)
     began = time.perf_counter()
     program, found = train(job, network)
     trained = time.perf_counter()
