@@ -145,8 +145,7 @@ def same_run(checkpoint: Checkpoint, identity: Mapping[str, Any], folder: Path) 
 
     Args:
         checkpoint: What was read.
-        identity: Of this run: ``cimc``, ``network``, ``data``, ``loss``, and ``recipe`` with its
-            settings.
+        identity: Of this run: what its result is a function of, plain data.
         folder: Where it was.
 
     Raises:

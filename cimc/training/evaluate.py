@@ -110,7 +110,7 @@ def evaluate(
             share = objective.weight(samples, part) / total
             right, count = _decided(outcome.outputs[stick.output], run, said, stick)
             sums += torch.tensor([float(loss) * share, right, count], dtype=torch.float64)
-        loss_sum, right, count = _summed(ranks, sums, samples).tolist()
+        loss_sum, right, count = _summed(ranks, sums).tolist()
         losses.append(loss_sum)
         values.append(right / count if count else loss_sum)
     figure = stick.figure if stick.axis is not None else "loss"
@@ -142,10 +142,10 @@ def _decided(
     return int(((chosen == wanted) & counted).sum()), int(counted.sum())
 
 
-def _summed(ranks: Ranks, sums: Tensor, samples: Samples) -> Tensor:
+def _summed(ranks: Ranks, sums: Tensor) -> Tensor:
     if ranks.size == 1:
         return sums
-    return ranks.sum(sums.to(samples.device)).cpu()
+    return ranks.sum(sums.to(ranks.device)).cpu()
 
 
 def _usual_axis(rank: int) -> int | None:

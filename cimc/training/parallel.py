@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -24,10 +24,12 @@ class Ranks:
     Attributes:
         rank: This one, from 0.
         size: How many [-].
+        device: Where this one computes.
     """
 
     rank: int = 0
     size: int = 1
+    device: torch.device | str = "cpu"
 
     @property
     def first(self) -> bool:
@@ -44,6 +46,13 @@ class Ranks:
         if self.size > 1:
             dist.all_reduce(values)
         return values
+
+    def agree(self, number: int) -> bool:
+        """Whether a number is the mean of that of all processes: it is the same in all."""
+        if self.size == 1:
+            return True
+        total = self.sum(torch.tensor(number, dtype=torch.int64, device=self.device))
+        return int(total) == number * self.size
 
     def barrier(self) -> None:
         """Wait for all processes."""
@@ -96,9 +105,9 @@ def processes(device: torch.device | str) -> Iterator[Ranks]:
             incomplete or no numbers.
     """
     if dist.is_available() and dist.is_initialized():
-        yield Ranks(dist.get_rank(), dist.get_world_size())
+        yield Ranks(dist.get_rank(), dist.get_world_size(), device)
         return
-    ranks = from_environment()
+    ranks = replace(from_environment(), device=device)
     if ranks.size == 1:
         yield ranks
         return

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
+from cimc.errors import ModelError
 from cimc.training import checkpoint as checkpoints
 from cimc.training.checkpoint import Checkpoint
 from cimc.training.history import Evaluated, History
@@ -128,18 +130,26 @@ class Keeper:
         self._folder: Path | None = training.checkpoint
         self._training, self._network = training, network
         self._stepper, self._ranks = stepper, ranks
-        self._identity = {} if self._folder is None else _identity(training, network)
+        self._identity = {} if self._folder is None else _identity(training, network, ranks)
 
     def restored(self) -> Place | None:
         """Take up the newest checkpoint; None: there is none, or it is not asked for.
 
         Raises:
-            ModelError: CIMC-M95, it is of another run or cannot be read.
+            ModelError: CIMC-M95, it is of another run, cannot be read, or is not what other
+                processes see.
         """
         folder = self._folder
         if folder is None:
             return None
         found = checkpoints.newest(folder) if self._training.resume else None
+        if not self._ranks.agree(found[0].step if found else -1):
+            raise ModelError(
+                "CIMC-M95",
+                "the checkpoint cannot be gone on from: processes see different ones",
+                where=str(folder),
+                hint="a folder that all machines share",
+            )
         if found is None:
             if not self._training.resume and self._ranks.first:
                 checkpoints.clear(folder)
@@ -177,12 +187,15 @@ class Keeper:
         self._ranks.barrier()
 
 
-def _identity(training: Training, network: Stateful) -> dict[str, Any]:
-    """Return what the result of a run is a function of, as plain data."""
+def _identity(training: Training, network: Stateful, ranks: Ranks) -> dict[str, Any]:
+    """Return what the bytes that a run ends with are a function of, as plain data."""
     loss = training.loss
     recipe = asdict(training.recipe)
     return {
         "cimc": __version__,
+        "torch": torch.__version__,
+        "device": torch.device(training.device).type,
+        "processes": ranks.size,
         "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in recipe.items()},
         "network": checkpoints.digest_of_tensors(network.state_dict()),
         "data": checkpoints.digest_of_data(training.data),

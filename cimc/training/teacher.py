@@ -81,18 +81,24 @@ class Answers:
         samples = self._samples
         block = batch_size(samples.data) if samples.merged else 1
         parts: list[dict[str, Array]] = []
+        whole: dict[str, Array] = {}
         for first in range(0, samples.units, block):
             units = range(first, min(first + block, samples.units))
-            parts.append(self._ask(units))
+            part = self._ask(units)
             if first == 0:
-                size = sum(a.nbytes for a in parts[0].values()) / len(units)
+                size = sum(a.nbytes for a in part.values()) / len(units)
                 if size * samples.units > limit:
                     return
+                whole = {n: _room(a, samples.units) for n, a in part.items()}
+            if not samples.merged:
+                parts.append(part)
+            elif all(_fits(a, whole[n], len(units)) for n, a in part.items()):
+                for name, answer in part.items():
+                    whole[name][first : units.stop] = answer
+            else:
+                return
             progress(units.stop / samples.units)
-        if not samples.merged:
-            self._kept = parts
-        elif _stackable(parts, samples.units):
-            self._kept = {n: np.concatenate([p[n] for p in parts]) for n in self.names}
+        self._kept = whole if samples.merged else parts
 
     def _ask(self, units: Sequence[int]) -> dict[str, Array]:
         with torch.no_grad():
@@ -109,16 +115,17 @@ def _wanted(said: Mapping[str, Any], names: Sequence[str]) -> dict[str, Array]:
             where=f"its {len(said)} values",
             hint="another loss, or layer_weight 0",
         )
-    return {name: np.ascontiguousarray(said[name]) for name in names}
+    return {name: np.asarray(said[name], order="C") for name in names}
 
 
-def _stackable(parts: Sequence[Mapping[str, Array]], units: int) -> bool:
-    """Whether every answer has one row a sample, and rows of one shape."""
-    return all(
-        all(p[n].ndim and p[n].shape[1:] == parts[0][n].shape[1:] for p in parts)
-        and sum(len(p[n]) for p in parts) == units
-        for n in parts[0]
-    )
+def _room(first: Array, units: int) -> Array:
+    """Return an array for the answers to all samples, one row each."""
+    return np.empty((units, *first.shape[1:]), first.dtype)
+
+
+def _fits(part: Array, whole: Array, units: int) -> bool:
+    """Whether answers have one row a sample, of the shape of all others."""
+    return part.ndim > 0 and len(part) == units and part.shape[1:] == whole.shape[1:]
 
 
 def _described(name: str) -> str:

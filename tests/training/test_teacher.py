@@ -42,6 +42,18 @@ def test_kept_answers_do_not_depend_on_what_was_asked_before() -> None:
     assert one.numpy().tobytes() == other.numpy().tobytes()
 
 
+@pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
+def test_answers_without_a_row_a_sample_are_asked_for_each_run(shape: tuple[int, ...]) -> None:
+    def teacher(feed: Any) -> Any:
+        return {"y": np.full(shape, float(feed["x"].sum()), np.float32)}
+
+    samples = Samples(toy.data(300), toy.INPUTS, batched=True)
+    (run,) = samples.runs([1, 2])
+    said = Answers(teacher, samples, ("y",)).of(run)["y"]
+    assert said.shape == shape
+    assert float(said.mean()) == pytest.approx(float(run.inputs[0].sum()), rel=1e-5)
+
+
 def test_a_layer_the_teacher_does_not_have_is_named() -> None:
     samples = Samples(toy.data(10), toy.INPUTS, batched=True)
     with pytest.raises(ModelError, match="layer 'third'") as caught:
