@@ -36,6 +36,7 @@ TARGET: Final = ROOT / "tests" / "end_to_end" / "nonideal.yaml"
 RECIPE: Final = """\
 training:
   epochs: 3
+  batch: 32
   learning_rate: 1.0e-4
   validation: 0.15
   checkpoint_steps: 1
@@ -52,10 +53,12 @@ class Job:
     Attributes:
         folder: Where data, recipe and results are.
         images: Training images [-].
+        target: What is compiled for.
     """
 
     folder: Path
     images: int
+    target: str = str(TARGET)
 
     def prepare(self) -> None:
         """Write data and recipe."""
@@ -68,7 +71,7 @@ class Job:
     def start(self, name: str, *more: str, processes: int = 1) -> subprocess.Popen[bytes]:
         """Start the compilation to ``NAME.cim``."""
         program = self.folder / f"{name}.cim"
-        words = ["cimc", "compile", str(cache.need(PATH)), "--target", str(TARGET)]
+        words = ["cimc", "compile", str(cache.need(PATH)), "--target", self.target]
         words += ["--levels", "4", "--train-data", str(self.folder / "train.npz")]
         words += ["--recipe", str(self.folder / "recipe.yaml"), "-o", str(program)]
         words += ["--checkpoint", str(self.checkpoints(name)), *more]
@@ -156,10 +159,11 @@ def _last(job: Job, name: str) -> int:
     return int(found[-1].stem.removeprefix("step-")) if found else -1
 
 
-def processes_agree(job: Job, alone: str) -> list[list[str]]:
-    """Train with two processes; return rows of losses beside those of one."""
+def processes_agree(job: Job) -> list[list[str]]:
+    """Train with one process and with two; return rows of losses, one an epoch."""
+    job.run("one")
     job.run("two", processes=2)
-    one, two = job.history(alone), job.history("two")
+    one, two = job.history("one"), job.history("two")
     rows = []
     for a, b in zip(one.epochs, two.epochs, strict=True):
         assert a.validation is not None
@@ -181,7 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and, with ``--write``, write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--kills", type=int, default=10)
     given = parser.parse_args(arguments)
     folder = Path(tempfile.mkdtemp(prefix="resume"))
@@ -198,7 +202,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             rows.append([str(number + 1), str(found.step), _verdict(found.same)])
             sys.stderr.write(f"{rows[-1]}\n")
             shutil.rmtree(job.checkpoints(f"killed{number}"))
-        losses = processes_agree(job, "whole")
+        still = Job(folder / "processes", given.images, "rram")
+        still.prepare()
+        losses = processes_agree(still)
         sys.stderr.write(f"{losses}\n")
         if given.write:
             _write(rows, losses, steps, whole, given.images)
@@ -226,9 +232,10 @@ def _write(
         "checkpoint a step.  The command was killed (SIGKILL) at random moments up to half a "
         "second after a random step, and called again with `--resume`.  *Same bytes*: all files "
         f"of the program are those of a run nobody killed (sha256 {whole[:16]}...).\n\n"
-        "Two processes under `torchrun` (gloo), each with half of every batch, against one.  "
-        "Chips are the same; reads fluctuate sample by sample, so that the second process's "
-        "samples see other read noise than in one process:\n\n"
+        "Two processes under `torchrun` (gloo), each with half of every batch, against one, for "
+        "the target `rram`, whose reads do not fluctuate (where they do, the second process's "
+        "samples see other read noise than in one process).  The rest is rounding: sums of "
+        "float32 in another order, and now and then a code of a converter next to it:\n\n"
         + "\n".join(map(table_row, table))
         + "\n\nThe killed runs:"
     )
