@@ -9,7 +9,7 @@ from tests.training_tables.jobs import SEEDS, Evaluation, Job, Store
 from tests.training_tables.pages import Part, against, constant, counted, write_page
 from tests.training_tables.stats import Estimate, cell, difference, gap_cell, of
 
-NETWORKS: Final = ("resnet18", "resnet20")
+NETWORKS: Final = ("resnet18",)
 BITS: Final = (4, 3)
 #: Quantizer that starts, and what the recipe learns of its levels.
 VARIANTS: Final = {
@@ -23,7 +23,8 @@ RECIPE: Final[dict[str, Any]] = {
     "epochs": 2,
     "batch": 64,
     "optimizer": "adam",
-    "learning_rate": 5e-4,
+    "learning_rate": 1e-3,
+    "loss": "distillation",
     "schedule": "cosine",
     "noise": "none",
     "quantization": "regularized",
@@ -48,7 +49,8 @@ on, so that quantized weights and activations are all there is; last columns: th
 everything the target describes, bit-serial inputs, 8-bit ADCs, 5 % spread of each state, on 2,000
 test images over {chips} chips (trained without any of that).
 Training: {samples:,} of 54,000 training images, {epochs} epochs, Adam, learning rate
-{rate:g} to 0. Differences in points, positive: better."""
+{rate:g} to 0; the loss is distillation from the float network. Differences in points, positive:
+better."""
 
 
 def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool = False) -> Job:
@@ -78,7 +80,8 @@ def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool
 
 def cells(network: str, bits: int, variant: str | None, *, pinned: bool = False) -> list[Job]:
     """Return the fine-tunings of one cell, one a seed."""
-    return [job(network, bits, variant, seed, pinned=pinned) for seed in SEEDS]
+    seeds = SEEDS[:1] if variant is None else SEEDS  # without training there is nothing to draw
+    return [job(network, bits, variant, seed, pinned=pinned) for seed in seeds]
 
 
 def entries() -> list[tuple[str, int, str | None, bool]]:

@@ -11,13 +11,13 @@ from tests.training_tables.pages import Part, write_page
 
 SEED: Final = 99
 #: Candidates, the same for all methods of a table.
-RATES: Final = {"gdq": (3e-4, 1e-3, 3e-3), "ste": (3e-4, 1e-3, 3e-3), "nm": (3e-4, 1e-3)}
+RATES: Final = {"gdq": (3e-4, 1e-3, 3e-3), "ste": (3e-4, 1e-3), "nm": (3e-4, 1e-3)}
 
 TEXT = """\
 Learning rates, and whether to learn from labels or from the float network, were chosen on the
 validation samples of one network each, with a seed of their own ({seed}) and its own chips;
-nothing else was tried. All methods of a table have the same settings: the rate at which the table's
-methods do best together."""
+nothing else was tried. All methods of a table have the same settings: the rate at which the
+methods of the table do best together."""
 
 
 def _validated(job: Job, **changes: Any) -> Job:
