@@ -95,7 +95,7 @@ def arrange(module: nn.Module, layout: torch.memory_format) -> None:
 
 
 def train(name: str, seed: int, settings: Settings) -> nn.Module:
-    """Return a trained network in evaluation mode; its validation metrics go to the log."""
+    """Return a trained network in evaluation mode; the loss of each epoch goes to the log."""
     task = NETWORKS[name].task
     arrays = task_data(task, "train")
     inputs, labels = torch.from_numpy(arrays[INPUT]), torch.from_numpy(arrays["labels"])
@@ -113,10 +113,9 @@ def train(name: str, seed: int, settings: Settings) -> nn.Module:
     while done < steps:
         order = torch.randperm(len(inputs), generator=draws)
         total = torch.zeros(())
-        batches = torch.split(
-            order[: len(order) // settings.batch * settings.batch], settings.batch
-        )
-        for batch in batches[: steps - done]:
+        whole = order[: len(order) // settings.batch * settings.batch]
+        batches = torch.split(whole, settings.batch)[: steps - done]
+        for batch in batches:
             given = flipped(inputs[batch], draws) if classifies else inputs[batch]
             loss = LOSSES[task]({OUTPUT: module(given)}, labels[batch])
             optimizer.zero_grad()
@@ -126,8 +125,8 @@ def train(name: str, seed: int, settings: Settings) -> nn.Module:
             schedule.step()
             total += loss.detach()
             done += 1
-        count = min(len(batches), steps)
-        log(f"{name} seed {seed}: step {done} of {steps}, loss {float(total) / count:.4f}")
+        mean = float(total) / len(batches)
+        log(f"{name} seed {seed}: step {done} of {steps}, loss {mean:.4f}")
     arrange(module, torch.contiguous_format)
     return module.eval()
 
