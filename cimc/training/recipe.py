@@ -35,10 +35,12 @@ class Recipe:
         milestones: Epochs, ascending.
         gamma: Factor of ``step`` [-].
         clip_norm: Largest norm of all gradients together; 0: not clipped.
-        loss: ``cross-entropy`` with labels; ``distillation``: Kullback-Leibler divergence from
-            (logits) or mean square error to the float network's outputs; ``auto``: cross-entropy
+        loss: ``cross-entropy`` with labels; ``distillation`` from the float network's outputs:
+            Kullback-Leibler divergence of class scores (what labels fit, probabilities and their
+            logarithms), relative mean square error of anything else; ``auto``: cross-entropy
             where there are labels, distillation where there are none.
-        output: Name of the output the loss is of; '': the first floating-point one.
+        output: Name of the output the loss is of; '': the first floating-point one, with
+            distillation all of them.
         temperature: Of distillation [-].
         layer_weight: Weight of the mean square error, relative to the mean square, of each
             crossbar layer's output to the float network's [-]; 0: not computed.
