@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,7 +49,9 @@ class Part:
     after: str = ""
 
 
-def write_page(name: str, title: str, tables: str, text: str, parts: Sequence[Part]) -> None:
+def write_page(
+    name: str, title: str, tables: str, text: str, parts: Sequence[Part], *, reading: bool = True
+) -> None:
     """Write ``docs/results/<name>.md``.
 
     Args:
@@ -57,6 +60,7 @@ def write_page(name: str, title: str, tables: str, text: str, parts: Sequence[Pa
         tables: What ``python -m tests.training_tables.run`` is to be given.
         text: What a reader has to know of all figures.
         parts: The tables.
+        reading: Say what ± and intervals are.
     """
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT,
@@ -68,10 +72,11 @@ def write_page(name: str, title: str, tables: str, text: str, parts: Sequence[Pa
         f"on {today} at {commit}, Python {platform.python_version()}, torch {torch.__version__}, "
         f"{os.cpu_count()} cores."
     )
-    lines = [f"# {title}", "", made, "", text, "", READING.format(chips=CHIPS), ""]
+    lines = [f"# {title}", "", textwrap.fill(made, 99), "", text, ""]
+    lines += [textwrap.fill(READING.format(chips=CHIPS), 99), ""] if reading else []
     for part in parts:
         lines += [f"## {part.title}", ""] if part.title else []
-        lines += [part.text, ""] if part.text else []
+        lines += [textwrap.fill(part.text, 99), ""] if part.text else []
         lines += [table_row(part.header), table_row(["---"] * len(part.header))]
         lines += [*map(table_row, part.rows), ""]
         lines += [part.after, ""] if part.after else []
