@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from cimc.ops.convolution import conv_window
 from cimc.training import straight_through
 from cimc.training.chip_reads import ChipReads, Gate
 from cimc.training.recipe import Gradient
+from cimc.training.straight_through import Limits
 
 _RECURRENT = ("lstm", "gru", "rnn")
 
@@ -73,10 +74,12 @@ class AnalogForward:
         device = self._device(chip, given, x_at, position)
         if self.gradient == "full":
             return device(given[x_at])
+        limits = chip.limits.get((self.node.name, position))
         if self.gradient == "straight-through":
-            known = self._known(device, given, position, weight)
+            known = self._known(device, given, position, weight, limits)
             if known is not None:
                 return known
+        given[x_at] = straight_through.clipped(given[x_at], limits)
         clean = self._clean(given)
         if self.gradient == "detached":
             return clean + (device(given[x_at]) - clean.detach()).detach()
@@ -108,6 +111,7 @@ class AnalogForward:
         operands: Sequence[Any],
         position: int,
         weight: Weight,
+        limits: Limits | None,
     ) -> Tensor | None:
         """Return the result where gradients need no clean forward pass; None elsewhere."""
         name, attributes = rewrite.operator_name(self.node), self.node.kwargs
@@ -118,11 +122,11 @@ class AnalogForward:
             window = conv_window(x.shape[2:], weight.whole.shape[2:], **settings)  # type: ignore[arg-type]
             if not window.symmetric:
                 return None
-            group = int(attributes.get("group", 1))  # type: ignore[call-overload]
+            group = cast("int", attributes.get("group", 1))
             shape = straight_through.Settings(
                 list(window.strides), list(window.before), list(window.dilations), group
             )
-            return straight_through.convolution(device, x, weight.whole, bias, shape)
+            return straight_through.convolution(device, x, weight.whole, bias, shape, limits)
         plain = name == "matmul" or (
             name == "gemm"
             and attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
@@ -130,7 +134,7 @@ class AnalogForward:
         )
         stacked = len(weight.matrix) != 1 or self.layers[position].geometry.stack
         if position == 1 and plain and not stacked and x.ndim > 1:
-            return straight_through.product(device, x, weight.matrix[0], bias)
+            return straight_through.product(device, x, weight.matrix[0], bias, limits)
         return None
 
     def _recurrent(
@@ -142,8 +146,11 @@ class AnalogForward:
             if chip is None and quantize is None:
                 given[position] = weight.whole
                 continue
-            gate = None if chip is None else chip.gates[self.node.name][position]
-            given[position] = _Gates(weight.matrix, quantize, gate, self.gradient)
+            gate, limits = None, None
+            if chip is not None:
+                gate = chip.gates[self.node.name][position]
+                limits = chip.limits.get((self.node.name, position))
+            given[position] = _Gates(weight.matrix, quantize, gate, limits, self.gradient)
         return self._clean(given)
 
 
@@ -154,6 +161,7 @@ class _Gates:
     matrix: Tensor
     quantize: Callable[[Tensor], Tensor] | None
     gate: Gate | None
+    limits: Limits | None
     gradient: Gradient
 
     def mvm(self, x: Tensor, group: int) -> Tensor:
@@ -166,7 +174,8 @@ class _Gates:
         if self.gradient == "full":
             return device(x)
         if self.gradient == "straight-through":
-            return straight_through.product(device, x, matrix, None)
+            return straight_through.product(device, x, matrix, None, self.limits)
+        x = straight_through.clipped(x, self.limits)
         clean = torch.matmul(x, matrix)
         if self.gradient == "detached":
             return clean + (device(x) - clean.detach()).detach()

@@ -24,6 +24,7 @@ from cimc.executor.workspace import Workspace
 from cimc.ir.layer import Adc, Cells, Dac
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer
+from cimc.training.straight_through import Limits
 
 #: Converter settings by operation and operand.
 Settings = Mapping[tuple[str, int], tuple[Dac, Adc]]
@@ -38,10 +39,12 @@ class ChipReads:
     Attributes:
         operations: By operation name: takes the operands, None in place of weights.
         gates: By operation name and operand: the products of recurrent operations.
+        limits: By operation name and operand: smallest and largest input that is not clipped.
     """
 
     operations: Mapping[str, Callable[..., Any]]
     gates: Mapping[str, Mapping[int, Gate]]
+    limits: Mapping[tuple[str, int], Limits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,16 @@ class ChipMaker:
         reads = bind(
             whole.program, crossbars, self.physics, seed, normals, self.workspace, self.reader
         )
-        return _reads(whole, reads)
+        limits = _limits(settings) if self.physics.on("dac") else {}
+        return _reads(whole, reads, limits)
+
+
+def _limits(settings: Settings) -> dict[tuple[str, int], Limits]:
+    return {
+        place: (-dac.x_max if dac.signed else 0.0, dac.x_max)
+        for place, (dac, _) in settings.items()
+        if dac.bits is not None and dac.policy == "static" and dac.x_max is not None
+    }
 
 
 def _with(layer: ProgramLayer, cells: Cells, settings: Settings) -> ProgramLayer:
@@ -106,7 +118,7 @@ def _with(layer: ProgramLayer, cells: Cells, settings: Settings) -> ProgramLayer
     return replace(layer, cells=cells, uses=uses)
 
 
-def _reads(whole: Packed, reads: Reads) -> ChipReads:
+def _reads(whole: Packed, reads: Reads, limits: Mapping[tuple[str, int], Limits]) -> ChipReads:
     """Return how every operation reads, those whose layers are exact matrices included."""
     known = dict(reads.operations)
     gates: dict[str, Mapping[int, Gate]] = {
@@ -124,7 +136,7 @@ def _reads(whole: Packed, reads: Reads) -> ChipReads:
         known[operation.name] = _exact(operation, exact)
         if operation.op in ("lstm", "gru", "rnn"):
             gates[operation.name] = {k: partial(_gate, w) for k, w in exact.items()}
-    return ChipReads(whole.operations(known), gates)
+    return ChipReads(whole.operations(known), gates, limits)
 
 
 def _exact(operation: Operation, weights: Mapping[int, Tensor]) -> Callable[..., Any]:

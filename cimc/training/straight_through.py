@@ -5,6 +5,10 @@ clean linear operation.  [STE] adds the device's difference to the clean output,
 ``y_clean + (y_device - y_clean).detach()``, so the clean output is computed only to be cancelled.
 For convolutions and products the gradients are known without it: :func:`convolution` and
 :func:`product` never compute it and keep nothing but what the plain operation keeps.
+
+What the input converter clips is left out: the operation is that of the clipped input, as for any
+quantizer (LSQ, PACT).  Told otherwise, weights grow into a range that cannot show it, and
+training from random weights stalls.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from torch import Tensor
 
 #: Input of a layer to what the chip makes of it, bias included.
 Device = Callable[[Tensor], Tensor]
+#: Smallest and largest input that a converter does not clip.
+Limits = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,18 @@ class Settings:
     groups: int
 
 
+def clipped(x: Tensor, limits: Limits | None) -> Tensor:
+    """Return what a converter can show of an input; None: all of it."""
+    return x if limits is None else x.clamp(*limits)
+
+
 def convolution(
-    device: Device, x: Tensor, weight: Tensor, bias: Tensor | None, settings: Settings
+    device: Device,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    settings: Settings,
+    limits: Limits | None = None,
 ) -> Tensor:
     """Return ``device(x)`` with the gradients of a convolution.
 
@@ -41,12 +57,19 @@ def convolution(
         weight: Clean weight, ``(m, c / groups, *kernel)``.
         bias: ``(m,)``, or None.
         settings: Of the convolution.
+        limits: Beyond which the device clips the input.
     """
-    result: Tensor = _Convolution.apply(device, x, weight, bias, settings)  # type: ignore[no-untyped-call]
+    result: Tensor = _Convolution.apply(device, x, weight, bias, settings, limits)  # type: ignore[no-untyped-call]
     return result
 
 
-def product(device: Device, x: Tensor, matrix: Tensor, bias: Tensor | None) -> Tensor:
+def product(
+    device: Device,
+    x: Tensor,
+    matrix: Tensor,
+    bias: Tensor | None,
+    limits: Limits | None = None,
+) -> Tensor:
     """Return ``device(x)`` with the gradients of ``x @ matrix + bias``.
 
     Args:
@@ -54,8 +77,9 @@ def product(device: Device, x: Tensor, matrix: Tensor, bias: Tensor | None) -> T
         x: ``(..., rows)``.
         matrix: Clean weight, ``(rows, columns)``.
         bias: Broadcasts to ``(..., columns)``, or None.
+        limits: Beyond which the device clips the input.
     """
-    result: Tensor = _Product.apply(device, x, matrix, bias)  # type: ignore[no-untyped-call]
+    result: Tensor = _Product.apply(device, x, matrix, bias, limits)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -83,8 +107,10 @@ class _Convolution(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         settings: Settings,
+        limits: Limits | None,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
+        ctx.limits = limits
         ctx.settings, ctx.bias = settings, None if bias is None else list(bias.shape)
         return device(x)
 
@@ -94,18 +120,24 @@ class _Convolution(torch.autograd.Function):
         s: Settings = ctx.settings
         wanted = [ctx.needs_input_grad[1], ctx.needs_input_grad[2], ctx.needs_input_grad[3]]
         gx, gw, gb = torch.ops.aten.convolution_backward(
-            gradients[0], x, weight, ctx.bias, s.stride, s.padding, s.dilation,
-            False, [0] * len(s.stride), s.groups, wanted,
+            gradients[0], clipped(x, ctx.limits), weight, ctx.bias, s.stride, s.padding,
+            s.dilation, False, [0] * len(s.stride), s.groups, wanted,
         )  # fmt: skip
-        return None, gx, gw, gb, None
+        return None, _inside(gx, x, ctx.limits), gw, gb, None, None
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, device: Device, x: Tensor, matrix: Tensor, bias: Tensor | None
+        ctx: Any,
+        device: Device,
+        x: Tensor,
+        matrix: Tensor,
+        bias: Tensor | None,
+        limits: Limits | None,
     ) -> Tensor:
         ctx.save_for_backward(x, matrix)
+        ctx.limits = limits
         ctx.bias = None if bias is None else bias.shape
         return device(x)
 
@@ -116,6 +148,14 @@ class _Product(torch.autograd.Function):
         gx = torch.matmul(g, matrix.T) if ctx.needs_input_grad[1] else None
         gw = None
         if ctx.needs_input_grad[2]:
-            gw = x.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
+            seen = clipped(x, ctx.limits)
+            gw = seen.reshape(-1, x.shape[-1]).T @ g.reshape(-1, g.shape[-1])
         gb = g.sum_to_size(ctx.bias) if ctx.needs_input_grad[3] else None
-        return None, gx, gw, gb
+        return None, _inside(gx, x, ctx.limits), gw, gb, None
+
+
+def _inside(gradient: Tensor | None, x: Tensor, limits: Limits | None) -> Tensor | None:
+    """Return the gradient by an input, in place, without what the device clips."""
+    if gradient is None or limits is None:
+        return gradient
+    return gradient.masked_fill_((x < limits[0]) | (x > limits[1]), 0.0)
