@@ -116,14 +116,7 @@ class Quantize(Pass):
 
 def _decoded(layer: CrossbarLayer, codebook: Codebook, weight: Tensor) -> Tensor:
     """Return the quantized weight in the shape of the float one."""
-    levels, codes = codebook.levels, codebook.codes
-    if levels.ndim == 1:
-        matrix = levels[codes.to(torch.int64)]
-    else:
-        g, _, c = codes.shape
-        table = levels.reshape(g, 1, c, -1).expand(*codes.shape, -1)
-        matrix = torch.gather(table, 3, codes.to(torch.int64)[..., None])[..., 0]
-    return layer.geometry.from_matrix(matrix, tuple(weight.shape)).contiguous()
+    return layer.geometry.from_matrix(codebook.values(), tuple(weight.shape)).contiguous()
 
 
 @dataclass(slots=True)

@@ -52,7 +52,7 @@ def interpret(
                 return tuple(map_arg(node.args[0], env.__getitem__))
             else:
                 operands = map_arg(node.args, env.__getitem__)
-                value = _call(node, operands)
+                value = call(node, operands)
                 env[node] = value if observe is None else observe(node, operands, value)
                 del operands, value
             for dead in frees[node]:
@@ -62,8 +62,12 @@ def interpret(
     return ()
 
 
-def _call(node: Node, operands: tuple[Any, ...]) -> Any:
-    """Run one node; an error says where it was."""
+def call(node: Node, operands: tuple[Any, ...]) -> Any:
+    """Run one node.
+
+    Raises:
+        ModelError: ``CIMC-M19``: the operands do not fit it; names the node.
+    """
     where = f"node {node.meta.get('source') or node.name}"
     try:
         return node.target(*operands, **node.kwargs)  # type: ignore[operator]

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from cimc.ir.geometry import Geometry
@@ -148,6 +149,15 @@ class Codebook:
     codes: Tensor
     multipliers: Tensor | None = None
     offset: Tensor | None = None
+
+    def values(self) -> Tensor:
+        """Return the weights the codes stand for, float32 ``(groups, rows, columns)``."""
+        index = self.codes.to(torch.int64)
+        if self.levels.ndim == 1:
+            return self.levels[index]
+        groups, _, columns = index.shape
+        table = self.levels.reshape(groups, columns, -1)
+        return torch.gather(table, 2, index.transpose(1, 2)).transpose(1, 2)
 
 
 @dataclass(frozen=True, slots=True)

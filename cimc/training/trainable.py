@@ -11,21 +11,18 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from cimc.device import seeding
-from cimc.device.converters import largest_code
 from cimc.errors import ModelError
 from cimc.executor.bind import Reader
 from cimc.executor.physics import physics_of
 from cimc.executor.prepare import read_of
 from cimc.ir import rewrite
-from cimc.ir.interpreter import interpret, last_uses
+from cimc.ir.interpreter import call, interpret, last_uses
 from cimc.ir.layer import TRAINED, CrossbarLayer, Fitted, Use
 from cimc.ir.network import Network
 from cimc.lowering.assign import assign
 from cimc.lowering.converters import Sampling, fit_converters
 from cimc.lowering.emit import emit
 from cimc.quantizers.periphery.fit import Method
-from cimc.quantizers.periphery.ranges import dac_range
 from cimc.targets import Target
 from cimc.training import differentiable
 from cimc.training.analog_forward import AnalogForward, Weight
@@ -33,11 +30,11 @@ from cimc.training.cell_targets import cells_of
 from cimc.training.chip_reads import ChipMaker, ChipReads
 from cimc.training.converter_ranges import ConverterRanges
 from cimc.training.differentiable_cells import check_differentiable
-from cimc.training.lsq import InputStep
-from cimc.training.parameters import start_of, trained_constants, without_gradient
+from cimc.training.input_steps import input_steps
+from cimc.training.latent_weights import LatentWeights, on_cpu
+from cimc.training.parameters import trained_constants
 from cimc.training.rates import relative_groups
 from cimc.training.recipe import Recipe
-from cimc.training.weight_levels import WeightLevels, levels_of
 from cimc.verification.data import Data
 
 #: How converter ranges are found when nothing else is asked for.
@@ -58,11 +55,13 @@ class Outcome(NamedTuple):
     layers: dict[str, Tensor]
 
 
-class TrainableNetwork(nn.Module):
+class TrainableNetwork(LatentWeights):
     """Latent float weights, their levels, and the chip they would make.
 
     Attributes:
-        frozen: Crossbar layers that no gradient reaches, with the opaque nodes in the way.
+        constants: Parameters besides weights on crossbars, by name in the graph.
+        ranges: Full scales of converters.
+        steps: Learned input ranges, by node and operand.
     """
 
     def __init__(
@@ -90,11 +89,8 @@ class TrainableNetwork(nn.Module):
             UsageError: CIMC-U47, an unknown non-ideality; CIMC-U53, gradient ``full`` through
                 a device that is not differentiable.
         """
-        super().__init__()
-        self._network, self._target, self._recipe = network, target, recipe
+        super().__init__(network, target, recipe, uniform=uniform)
         self._method, self._device = method, torch.device(device)
-        self._regularized = recipe.quantization == "regularized"
-        self.frozen = without_gradient(network)
         if network.layers and len(self.frozen) == len(network.layers):
             raise _nothing_to_train(self.frozen)
         program = emit(network, target, {})
@@ -107,30 +103,12 @@ class TrainableNetwork(nn.Module):
         self._maker = ChipMaker.of(program, physics, self._device, reader)
         self._chip: tuple[int, ChipReads] | None = None
         self._frees = last_uses(network.graph)
-        self._build(uniform)
+        self._build()
         self.to(self._device)
 
-    def _build(self, uniform: bool) -> None:
-        network, recipe, target = self._network, self._recipe, self._target
+    def _build(self) -> None:
+        network, recipe = self._network, self._recipe
         tensors = rewrite.attributes(network.graph)
-        floats = {} if network.float_graph is None else rewrite.attributes(network.float_graph)
-        states = target.cell.states
-        self.weights, self.levels = nn.ParameterDict(), nn.ModuleDict()
-        for name, layer in network.layers.items():
-            weight, before = tensors[layer.weight], floats.get(layer.weight)
-            latent = start_of(weight, before, regularized=self._regularized)
-            self.weights[layer.weight] = nn.Parameter(
-                latent, requires_grad=name not in self.frozen
-            )
-            if layer.codebook is not None:
-                self.levels[layer.weight] = levels_of(
-                    layer.codebook,
-                    layer.geometry.to_matrix(latent),
-                    recipe,
-                    uniform=uniform,
-                    states_us=None if isinstance(states, str) else tuple(states),
-                    encoding=target.encoding,
-                )
         trained = trained_constants(network) if recipe.train == "all" else ()
         self.constants = nn.ParameterDict()
         for name in trained:
@@ -140,7 +118,7 @@ class TrainableNetwork(nn.Module):
             if name not in taken:
                 self.register_buffer(f"constant_{name}", value.detach(), persistent=False)
         self.ranges = ConverterRanges(network.layers)
-        self.steps = nn.ModuleDict(_input_steps(network, recipe))
+        self.steps = nn.ModuleDict(input_steps(network, recipe))
         self._analog = dict(self._operations())
 
     def _operations(self) -> Iterator[tuple[str, AnalogForward]]:
@@ -168,44 +146,11 @@ class TrainableNetwork(nn.Module):
                 noise, of that noise; None: without device and noise.
             taps: Whether to return the results of operations that read crossbars.
         """
-        weights = self._weights(chip)
+        weights = self.quantized(chip)
         reads = None
         if chip is not None and self._recipe.noise == "device":
             reads = self._programmed(weights, chip)
         return self._walk(inputs, weights, reads, taps)
-
-    def _weights(self, chip: int | None) -> dict[str, Weight]:
-        """Return the quantized weight of every layer, by name."""
-        found = {}
-        regularized = self._regularized and self.training
-        for name, layer in self._network.layers.items():
-            latent = self.weights[layer.weight]
-            matrix = layer.geometry.to_matrix(latent)
-            if layer.weight in self.levels:
-                matrix = self.levels[layer.weight](matrix)
-            if chip is not None and self._recipe.noise == "gaussian":
-                matrix = self._with_gaussian_noise(name, layer, matrix, chip)
-            exact = layer.weight not in self.levels or regularized
-            plain = exact and self._recipe.noise != "gaussian"
-            whole = latent if plain else layer.geometry.from_matrix(matrix, tuple(latent.shape))
-            found[name] = Weight(matrix, whole)
-        return found
-
-    def _with_gaussian_noise(
-        self, name: str, layer: CrossbarLayer, matrix: Tensor, chip: int
-    ) -> Tensor:
-        """Return weights with ``N(0, delta |W|max)`` added [GDQ Eq. 6]."""
-        limit = self._limit(layer)
-        largest = matrix.detach().abs().amax() if limit is None else limit.amax()
-        stream = seeding.generator(chip, "gaussian", name)
-        normals = torch.randn(matrix.shape, generator=stream).to(matrix.device)
-        return matrix + normals * (self._recipe.delta * largest)
-
-    def _limit(self, layer: CrossbarLayer) -> Tensor | None:
-        if layer.weight not in self.levels:
-            return None
-        levels: WeightLevels = self.levels[layer.weight]  # type: ignore[assignment]
-        return levels.limit()
 
     def _programmed(self, weights: Mapping[str, Weight], chip: int) -> ChipReads:
         """Return the chip that the weights make; between steps it is made once."""
@@ -217,8 +162,8 @@ class TrainableNetwork(nn.Module):
                 name: cells_of(
                     layer,
                     weights[name].matrix if through else weights[name].matrix.detach(),
-                    self._limit(layer),
-                    self._codebook_of(layer),
+                    self.limit(layer),
+                    self.codebook_of(layer),
                     self._target,
                 )
                 for name, layer in self._network.layers.items()
@@ -227,15 +172,6 @@ class TrainableNetwork(nn.Module):
             reads = self._maker.chip(cells, settings, chip)
         self._chip = None if torch.is_grad_enabled() else (chip, reads)
         return reads
-
-    def _codebook_of(self, layer: CrossbarLayer) -> Callable[[], Any]:
-        def codebook() -> Any:
-            if layer.weight not in self.levels:
-                return None
-            matrix = layer.geometry.to_matrix(self.weights[layer.weight].detach())
-            return self.levels[layer.weight].codebook(matrix)  # type: ignore[operator]
-
-        return codebook
 
     def _settings(self) -> dict[tuple[str, int], Any]:
         settings = self.ranges.settings()
@@ -269,7 +205,7 @@ class TrainableNetwork(nn.Module):
                 operands = map_arg(node.args, env.__getitem__)
                 analog = self._analog.get(node.name)
                 if analog is None:
-                    env[node] = node.target(*operands, **node.kwargs)
+                    env[node] = call(node, operands)
                 else:
                     of_node = {k: weights[layer.name] for k, layer in analog.layers.items()}
                     env[node] = analog(operands, of_node, reads)
@@ -322,25 +258,15 @@ class TrainableNetwork(nn.Module):
                 groups.append({"params": learned, "lr_scale": relative})
         return [group for group in groups if group["params"]]
 
-    def penalty(self) -> Tensor:
-        """Return the quantization loss of all layers [NM Eq. 6], without its weight lambda."""
-        total = torch.zeros((), device=self._device)
-        for layer in self._network.layers.values():
-            if layer.weight in self.levels:
-                matrix = layer.geometry.to_matrix(self.weights[layer.weight])
-                total = total + self.levels[layer.weight].penalty(matrix)  # type: ignore[operator]
-        return total
-
     @torch.no_grad()
     def after_step(self) -> None:
         """Fit levels again where weights have moved away from them [GDQ Alg. 1]."""
         self._chip = None
         for layer in self._network.layers.values():
-            if layer.weight in self.levels:
-                matrix = layer.geometry.to_matrix(self.weights[layer.weight])
-                factor = self.levels[layer.weight].after_step(matrix)  # type: ignore[operator]
-                if factor is not None:
-                    self.ranges.rescale(layer, factor)
+            levels = self.levels_of(layer)
+            factor = None if levels is None else levels.after_step(self.matrix_of(layer))
+            if factor is not None:
+                self.ranges.rescale(layer, factor)
 
     @torch.no_grad()
     def refit(self, data: Data) -> None:
@@ -370,10 +296,10 @@ class TrainableNetwork(nn.Module):
         layers = {}
         for name, layer in self._network.layers.items():
             latent = self.weights[layer.weight].detach().cpu()
-            matrix, codebook = layer.geometry.to_matrix(latent), None
-            if layer.weight in self.levels:
-                codebook = _on_cpu(self._codebook_of(layer)())
-                matrix = codebook_values(codebook)
+            matrix, codebook = layer.geometry.to_matrix(latent), self.codebook_of(layer)()
+            if codebook is not None:
+                codebook = on_cpu(codebook)
+                matrix = codebook.values()
             tensors[layer.weight] = layer.geometry.from_matrix(
                 matrix, tuple(latent.shape)
             ).contiguous()
@@ -393,46 +319,6 @@ class TrainableNetwork(nn.Module):
         if f"{use.node}_{use.operand}" in self.steps:
             fitted = replace(fitted or Fitted(TRAINED, None), input_method=TRAINED)
         return replace(use, dac=dac, adc=adc, fitted=fitted)
-
-
-def codebook_values(codebook: Any) -> Tensor:
-    """Return the weights a codebook gives, float32 ``(groups, rows, columns)``."""
-    levels, codes = codebook.levels, codebook.codes
-    if levels.ndim == 1:
-        values: Tensor = levels[codes.to(torch.int64)]
-        return values
-    g, _, c = codes.shape
-    table = levels.reshape(g, 1, c, -1).expand(*codes.shape, -1)
-    return torch.gather(table, 3, codes.to(torch.int64)[..., None])[..., 0]
-
-
-def _on_cpu(codebook: Any) -> Any:
-    moved = {
-        key: value.detach().cpu()
-        for key in ("levels", "codes", "multipliers", "offset")
-        if (value := getattr(codebook, key)) is not None
-    }
-    return replace(codebook, **moved)
-
-
-def _input_steps(network: Network, recipe: Recipe) -> dict[str, nn.Module]:
-    """Return the learned input ranges, by node and operand."""
-    uses = [use for layer in network.layers.values() for use in layer.uses]
-    steps: dict[str, nn.Module] = {}
-    for number, use in enumerate(uses):
-        end = number in (0, len(uses) - 1)
-        bits = recipe.first_last_bits if end else recipe.activation_bits
-        if bits and use.dac.bits is not None:
-            steps[f"{use.node}_{use.operand}"] = _input_step(use, bits)
-    return steps
-
-
-def _input_step(use: Use, bits: int) -> InputStep:
-    """Return the learned range of one use; it starts where rounding costs least."""
-    seen, full = use.statistics, use.dac.x_max or 1.0
-    if seen is not None and seen.limit > 0:
-        full = dac_range(seen, bits, signed=use.dac.signed, method="mse", percentile=99.99)
-    return InputStep(bits, use.dac.signed, full / largest_code(bits, signed=use.dac.signed))
 
 
 def _nothing_to_train(frozen: Mapping[str, tuple[str, ...]]) -> ModelError:

@@ -14,7 +14,7 @@ from cimc.executor import Executor
 from cimc.ir.layer import TRAINED
 from cimc.lowering.emit import emit
 from cimc.targets import Target, load_target
-from cimc.training import trainable as module
+from cimc.training import latent_weights
 from cimc.training.recipe import Recipe
 from cimc.training.trainable import TrainableNetwork
 from tests.end_to_end.everything import everything
@@ -167,8 +167,8 @@ def test_gaussian_noise_has_the_spread_asked_for() -> None:
     name = next(n for n, layer in net._network.layers.items() if layer.geometry.columns == 16)
     layer = net._network.layers[name]
     with torch.no_grad():
-        clean = net._weights(None)[name].matrix
-        drawn = torch.stack([net._weights(k)[name].matrix - clean for k in range(400)])
+        clean = net.quantized(None)[name].matrix
+        drawn = torch.stack([net.quantized(k)[name].matrix - clean for k in range(400)])
         limit = float(net.levels[layer.weight].limit().max())
     assert float(drawn.std()) == pytest.approx(0.05 * limit, rel=0.04)
 
@@ -249,7 +249,7 @@ def test_layers_behind_opaque_operators_are_named_and_left_as_they_are() -> None
 def test_nothing_to_train_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     network, target, _ = compiled("convolutions")
     blocked = dict.fromkeys(network.layers, ("Det_7",))
-    monkeypatch.setattr(module, "without_gradient", lambda network: blocked)
+    monkeypatch.setattr(latent_weights, "without_gradient", lambda network: blocked)
     with pytest.raises(ModelError) as error:
         TrainableNetwork(network, target, Recipe())
     assert str(error.value) == (
