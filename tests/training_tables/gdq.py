@@ -52,6 +52,7 @@ def jobs() -> list[Job]:
     for levels in LEVELS:
         found += cells(PINNED, levels, "noisy", pinned=True)
     found += cells(SCRATCHED, 3, "plain", scratch=True)
+    found += cells(SCRATCHED, 3, "plain", labels=True)
     for delta in DELTAS:
         found += cells(PINNED, 3, "noisy", delta=delta)
     return found
@@ -108,8 +109,9 @@ def others(store: Store) -> list[Part]:
                               ("first and last layer in full precision", {"pinned": True}))],
     )  # fmt: skip
     starts: dict[str, dict[str, Any]] = {
-        "from the float network": {},
-        f"from scratch ({SCRATCH['epochs']} epochs, rate {SCRATCH['learning_rate']:g})":
+        "from the float network, learning from it": {},
+        "from the float network, learning from labels": {"labels": True},
+        "from scratch, from labels ({epochs} epochs, rate {learning_rate:g})".format(**SCRATCH):
             {"scratch": True},
     }  # fmt: skip
     method: Method = "plain"

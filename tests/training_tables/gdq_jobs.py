@@ -36,8 +36,8 @@ RECIPE: Final[dict[str, Any]] = {
     "validation": 0.0,
 }
 SAMPLES: Final = 20_000
-#: From scratch there is more to learn.
-SCRATCH: Final = {"epochs": 8, "learning_rate": 2e-3}
+#: From scratch there is more to learn, and no float network to learn it from.
+SCRATCH: Final = {"epochs": 8, "learning_rate": 2e-3, "loss": "cross-entropy"}
 
 
 def cell_sigma_us(delta: float) -> float:
@@ -75,6 +75,7 @@ def job(
     delta: float = DELTA,
     pinned: bool = False,
     scratch: bool = False,
+    labels: bool = False,
 ) -> Job:
     """Return one fine-tuning.
 
@@ -86,7 +87,11 @@ def job(
         delta: Noise trained with, where it is.
         pinned: First and last layer digital, in full precision.
         scratch: From random weights.
+        labels: Learn from labels, not from the float network.
     """
+    changes: dict[str, Any] = {"loss": "cross-entropy"} if labels else {}
+    if scratch:
+        changes |= SCRATCH
     options: dict[str, Any] = {"levels": levels, "quantizer": "lloyd", "per_column": False}
     if pinned:
         options["digital"] = "first-last"
@@ -95,7 +100,7 @@ def job(
         "rram",
         {**CONVERTERS, **sigma(DELTA)},
         options,
-        training(method, delta, **(SCRATCH if scratch else {})),
+        training(method, delta, **changes),
         SAMPLES,
         EVALUATIONS,
         scratch,

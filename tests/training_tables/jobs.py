@@ -88,7 +88,7 @@ class Job:
 
     @property
     def chips(self) -> range:
-        """Seeds of the chips it is evaluated on; training draws its own from 2**40 on."""
+        """Seeds of the chips it is evaluated on; training draws its own above 2**62."""
         return range(CHIPS * self.seed, CHIPS * (self.seed + 1))
 
     def __str__(self) -> str:

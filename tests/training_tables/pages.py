@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tests.training_tables.jobs import CHIPS, Job, Store
+from tests.training_tables.jobs import CHIPS, SEEDS, Job, Store
 from tests.training_tables.stats import Estimate, Scores
 from tests.zoo.cache import ROOT
 from tests.zoo.results import FOLDER, table_row
@@ -25,8 +25,8 @@ READING = (
     "own twentieth of the test samples, so that all samples and all chips count. A difference is "
     "taken seed by seed (same chips, same samples) and shown with Student's 95 % interval over "
     "seeds, in brackets. A number in square brackets says that so many seeds are there, "
-    "`missing` that none is. Test chips have seeds below 2^40, chips of training seeds from "
-    "there on. Training, calibration and test samples are disjoint."
+    "`missing` that none is. Test chips have seeds 0 to {last}, chips of training above 2^62. "
+    "Training, calibration and test samples are disjoint."
 )
 
 
@@ -73,7 +73,11 @@ def write_page(
         f"{os.cpu_count()} cores."
     )
     lines = [f"# {title}", "", textwrap.fill(made, 99), "", text, ""]
-    lines += [textwrap.fill(READING.format(chips=CHIPS), 99), ""] if reading else []
+    lines += (
+        [textwrap.fill(READING.format(chips=CHIPS, last=CHIPS * len(SEEDS) - 1), 99), ""]
+        if reading
+        else []
+    )
     for part in parts:
         lines += [f"## {part.title}", ""] if part.title else []
         lines += [textwrap.fill(part.text, 99), ""] if part.text else []

@@ -20,11 +20,13 @@ from concurrent.futures.process import BrokenProcessPool
 from types import FrameType
 from typing import NoReturn
 
-from tests.training_tables.jobs import Job, Row, Store
+from tests.training_tables.jobs import FOLDER, Job, Row, Store
 from tests.training_tables.tables import TABLES
 
 #: A job that takes longer has failed [s].
 LIMIT = 600
+#: A run ends after its present jobs where there is such a file.
+STOP = FOLDER / "stop"
 
 
 def _prepare() -> None:
@@ -96,6 +98,9 @@ def run(jobs: Sequence[Job], workers: int) -> int:
         running: dict[Future[Row], Job] = {}
         try:
             while left or running:
+                if STOP.exists():
+                    say("stopped by the file 'stop'; the jobs that run are waited for")
+                    left.clear()
                 while left and len(running) < workers:
                     job = left.pop(0)
                     running[pool.submit(_work, job)] = job
