@@ -10,7 +10,7 @@ training; here they are fitted to given values, by alternating
 
 as LQ-Nets (Zhang et al. 2018) do.  Neither step makes the error larger, so the result is never
 worse than a start; the uniform fits are among the starts.  All columns, and all starts, are done
-at once.
+at once.  Local minima are left again, see :mod:`cimc.quantizers.slice_descent`.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ from cimc.quantizers import codes as coding
 from cimc.quantizers.arrays import Codes, Doubles, Floats, Numbers, as_float32, check_finite
 from cimc.quantizers.columns import lloyd_columns
 from cimc.quantizers.lloyd import lloyd
+from cimc.quantizers.slice_descent import COLUMN, LAYER, MOST_ROUNDS, Effort, alternate, wander
 from cimc.quantizers.slice_points import Points, binned, columns_of
 from cimc.quantizers.uniform import UniformResult, uniform, uniform_columns
 
 #: Ratios of one multiplier to the next that are tried, and shares of the range of the values.
 _RATIOS: Final = (1.3, 1.5, 1.7, 2.0)
 _SHARES: Final = (0.4, 0.55, 0.7, 0.85, 1.0)
-#: Alternations of every start, of the best of them, and how many those are.
-_FIRST_ROUNDS, _MOST_ROUNDS, _KEPT = 6, 60, 4
-#: Relative fall of the error below which alternating stops.
-_THRESHOLD: Final = 1e-6
+#: Alternations of every start, and how many of the best go on.
+_FIRST_ROUNDS, _KEPT = 6, 4
 #: Most multipliers: a code is a byte.
 MOST_SLICES: Final = 8
 #: Levels up to which the best free levels of columns are worth their time as a start.
@@ -111,7 +110,7 @@ def n_multiplier(
         uniform(x, levels, grid="free").levels,
         uniform(x, levels).levels,
     ]
-    r, c, error = _fit(points, n, [_padded(g[None], levels) for g in guides])
+    r, c, error = _fit(points, n, [_padded(g[None], levels) for g in guides], LAYER)
     found = _result(r, c, error)
     return NMultiplierResult(
         found.multipliers[0], found.offset[0], found.levels[0], found.boundaries[0],
@@ -139,13 +138,13 @@ def n_multiplier_columns(
     guides = [uniform_columns(x, levels, grid=grid).levels for grid in ("free", "symmetric")]
     if levels <= _MOST_LLOYD:
         guides.append(lloyd_columns(x, levels, weights=weights).levels)
-    starts = len(_RATIOS) * len(_SHARES) + 2 * len(guides)
+    starts = max(len(_RATIOS) * len(_SHARES) + 2 * len(guides), COLUMN.drawn)
     step = max(1, _MEMORY // (starts * levels * 4 + x.shape[0]))
     parts = []
     for first in range(0, x.shape[1], step):
         some = slice(first, first + step)
         points = columns_of(x[:, some], w)
-        parts.append(_fit(points, n, [g[some] for g in guides]))
+        parts.append(_fit(points, n, [g[some] for g in guides], COLUMN))
     return _result(*(torch.cat(p) for p in zip(*parts, strict=True)))
 
 
@@ -173,16 +172,20 @@ def _result(r: Tensor, c: Tensor, error: Tensor) -> NMultiplierResult:
     return NMultiplierResult(r.numpy(), c.numpy(), table, coding.boundaries(table), error.numpy())
 
 
-def _fit(points: Points, n: int, guides: list[Floats]) -> tuple[Tensor, Tensor, Tensor]:
+def _fit(
+    points: Points, n: int, guides: list[Floats], effort: Effort
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return multipliers ``(columns, n)``, offsets and errors ``(columns,)``, float64."""
     r, c = _starts(points, n, guides)
-    r, c, error = _alternate(points, r, c, _FIRST_ROUNDS)
+    r, c, error = alternate(points, r, c, _FIRST_ROUNDS)
     best = error.topk(min(_KEPT, error.shape[1]), dim=1, largest=False).indices
     r = torch.gather(r, 1, best[:, :, None].expand(-1, -1, n))
-    r, c, error = _alternate(points, r, torch.gather(c, 1, best), _MOST_ROUNDS)
+    r, c, error = alternate(points, r, torch.gather(c, 1, best), MOST_ROUNDS)
     first = error.argmin(1, keepdim=True)
     r = torch.gather(r, 1, first[:, :, None].expand(-1, -1, n))[:, 0]
-    return r, torch.gather(c, 1, first)[:, 0], torch.gather(error, 1, first)[:, 0]
+    c, error = torch.gather(c, 1, first)[:, 0], torch.gather(error, 1, first)[:, 0]
+    # One multiplier is two free levels: the best of these, a guide, cannot be bettered.
+    return (r, c, error) if n == 1 else wander(points, r, c, effort)
 
 
 def _starts(points: Points, n: int, guides: list[Floats]) -> tuple[Tensor, Tensor]:
@@ -225,52 +228,3 @@ def _taken_apart(levels: Floats, n: int) -> Tensor:
             struck.scatter_(1, away.argmin(1, keepdim=True), True)
         sums = torch.cat([sums, new], 1)
     return torch.stack(found, 1)
-
-
-def _alternate(points: Points, r: Tensor, c: Tensor, rounds: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Alternate nearest levels and least squares; return the best ``r``, ``c`` and errors."""
-    best_r, best_c, best = r, c, torch.full(c.shape, torch.inf, dtype=torch.float64)
-    for _ in range(rounds):
-        levels, patterns = sliced_levels(r, c)
-        count, total = points.intervals(levels)
-        error = points.error(levels, count, total)
-        better = error < best
-        enough = error < best * (1.0 - _THRESHOLD)
-        best_r = torch.where(better[..., None], r, best_r)
-        best_c = torch.where(better, c, best_c)
-        best = torch.where(better, error, best)
-        if not bool(enough.any()):
-            break
-        r, c = _least_squares(patterns, levels.double(), count, total, r, c)
-    return best_r, best_c, best
-
-
-def _least_squares(
-    patterns: Tensor, levels: Tensor, count: Tensor, total: Tensor, r: Tensor, c: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the best multipliers and offsets for given intervals of values."""
-    n = r.shape[-1]
-    bits = (patterns[..., None] >> torch.arange(n)) & 1
-    basis = torch.cat([bits, torch.ones_like(bits[..., :1])], -1).double()
-    power = basis.mT @ (count[..., None] * basis)
-    pull = (basis.mT @ (total - count * levels)[..., None])[..., 0]
-    return canonical(*moved(power, pull, r, c))
-
-
-def moved(power: Tensor, pull: Tensor, r: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-    """Solve ``power d = pull`` for the change ``d`` of ``(r, c)``; what nothing pulls at stays.
-
-    Args:
-        power: Normal equations, ``(..., n + 1, n + 1)``, positive semidefinite.
-        pull: Right-hand side, ``(..., n + 1)``.
-        r: Multipliers, ``(..., n)``.
-        c: Offsets, ``(...,)``.
-
-    Returns:
-        New multipliers, of any sign, and offsets.
-    """
-    size = power.diagonal(dim1=-2, dim2=-1).amax(-1, keepdim=True)
-    size = torch.where(size > 0, size, torch.ones_like(size))
-    ridge = torch.diag_embed((1e-10 * size).expand_as(pull))
-    step = torch.linalg.solve(power + ridge, pull)
-    return r + step[..., :-1], c + step[..., -1]

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from cimc.device.slices import canonical, slice_planes, sliced_levels
-from cimc.quantizers.n_multiplier import moved
 from cimc.quantizers.refit import Product
+from cimc.quantizers.slice_descent import moved
 
 
 class SliceRefit:
