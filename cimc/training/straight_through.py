@@ -13,10 +13,12 @@ training from random weights stalls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -155,7 +157,20 @@ class _Product(torch.autograd.Function):
 
 
 def _inside(gradient: Tensor | None, x: Tensor, limits: Limits | None) -> Tensor | None:
-    """Return the gradient by an input, in place, without what the device clips."""
+    """Return the gradient by an input, in place, without what the device clips.
+
+    One pass: that of a hard tanh, which is 0 at its ends too, so they lie one number further out.
+    """
     if gradient is None or limits is None:
         return gradient
-    return gradient.masked_fill_((x < limits[0]) | (x > limits[1]), 0.0)
+    low = math.nextafter(limits[0], -math.inf) if x.dtype == torch.float64 else _below(limits[0])
+    high = math.nextafter(limits[1], math.inf) if x.dtype == torch.float64 else -_below(-limits[1])
+    inside: Tensor = torch.ops.aten.hardtanh_backward.grad_input(
+        gradient, x, low, high, grad_input=gradient
+    )
+    return inside
+
+
+def _below(value: float) -> float:
+    """Return the next float32 number below one that is rounded to float32."""
+    return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
