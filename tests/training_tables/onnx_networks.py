@@ -12,7 +12,8 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -79,7 +80,10 @@ def run(case: Case, seed: int, tell: Callable[[str], None]) -> None:
         "keep_calibration": False,
         "progress": lambda what, share: tell(f"{what} {share:.2f}") if "epoch" in what else None,
     }
-    before = scored(compile_model(case.model(), **given).program, case, seed, tell)
+    untrained = case.key(seed).with_suffix(".before")
+    if not untrained.is_file():
+        before = scored(compile_model(case.model(), **given).program, case, seed, tell)
+        _keep(untrained, asdict(before))
     training = {**case.training, "seed": seed}
     start = time.perf_counter()
     result = compile_model(case.model(), train_data=case.train(), training=training, **given)
@@ -88,15 +92,19 @@ def run(case: Case, seed: int, tell: Callable[[str], None]) -> None:
         tell(warning)
     after = scored(result.program, case, seed, tell)
     row = {
-        "before": {"ideal": before.ideal, "chips": before.chips},
-        "after": {"ideal": after.ideal, "chips": after.chips},
+        "before": json.loads(untrained.read_text(encoding="utf-8")),
+        "after": asdict(after),
         "train_seconds": seconds,
         "seconds": time.perf_counter() - began,
     }
+    _keep(case.key(seed), row)
+
+
+def _keep(path: Path, row: Mapping[str, Any]) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
-    partial = case.key(seed).with_suffix(f".{os.getpid()}")
+    partial = path.with_suffix(f".{os.getpid()}")
     partial.write_text(json.dumps(row), encoding="utf-8")
-    partial.replace(case.key(seed))
+    partial.replace(path)
 
 
 def float_score(case: Case) -> float:
