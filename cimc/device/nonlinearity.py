@@ -28,9 +28,12 @@ def sinh_curve(u: Tensor, v_read_v: float, v0_v: float) -> Tensor:
         A new tensor; odd in ``u``.
     """
     a = v_read_v / v0_v
-    # Not ``abs`` and ``sign``, whose derivatives at 0 are 0: that of the curve is not.
-    sign = torch.where(u < 0, -1.0, 1.0).to(u.dtype)
-    size = u * sign
+    if u.requires_grad:
+        # Not ``abs`` and ``sign``, whose derivatives at 0 are 0: that of the curve is not.
+        sign = torch.where(u < 0, -1.0, 1.0).to(u.dtype)
+        size = u * sign
+    else:
+        sign, size = u.sign(), u.abs()
     top = math.expm1(-2 * a)
     return torch.exp(a * (size - 1)) * (torch.expm1(-2 * a * size) / top) * sign
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +54,10 @@ def test_gradients_flow() -> None:
     u = torch.tensor([0.3, -0.7], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda v: sinh_curve(v, 0.3, 0.1), (u,))
     assert torch.autograd.gradcheck(lambda v: polynomial_curve(v, (1.0, 0.5)), (u,))
+
+
+def test_the_derivative_at_0_is_that_of_the_curve() -> None:
+    """``a / sinh a`` with ``a = v_read / V0``: a word line that is not driven learns too."""
+    u = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(sinh_curve(u, 0.3, 0.1).sum(), u)
+    assert float(slope) == pytest.approx(3.0 / math.sinh(3.0))

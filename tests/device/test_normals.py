@@ -105,3 +105,21 @@ def test_threads_may_draw_at_the_same_time() -> None:
     with ThreadPoolExecutor(4) as pool:
         drawn = list(pool.map(lambda _: source.like(torch.empty(BLOCK)).clone(), range(16)))
     assert all(abs(float(x.std()) - 1) < 0.03 for x in drawn)
+
+
+def test_a_learned_variance_keeps_its_numbers() -> None:
+    """The numbers of a read stay those of its backward pass when others are drawn after it."""
+    variance = torch.full((50,), 0.25, requires_grad=True)
+    normals = Normals(1, "test")
+    y = normals.add(torch.zeros(50), variance)
+    normals.add(torch.zeros(50), torch.ones(50))
+    (gradient,) = torch.autograd.grad(y.sum(), variance)
+    # d(z sqrt v)/dv = z / (2 sqrt v), and y is z / 2.
+    torch.testing.assert_close(gradient, 2 * y.detach())
+
+
+def test_no_variance_no_derivative() -> None:
+    variance = torch.zeros(3, requires_grad=True)
+    y = Normals(1, "test").add(torch.ones(3), variance)
+    assert torch.equal(y.detach(), torch.ones(3))
+    assert torch.equal(torch.autograd.grad(y.sum(), variance)[0], torch.zeros(3))
