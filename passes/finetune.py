@@ -67,7 +67,9 @@ class Finetune(Pass):
             progress=lambda what, share: context.progress(_named(what), share),
         )
         run.done(history)
-        return _said(trainable.network(), trainable.frozen)
+        # No epoch was better: what was compiled, to the code, and not its nearest levels.
+        trained = trainable.network() if history.kept else network
+        return _said(trained, trainable.frozen)
 
 
 def _named(what: str) -> str:

@@ -59,6 +59,8 @@ def show_training(report: TrainingReport) -> None:
                 f"{_value(report, report.validation_after)} after; {chips}",
             )
         )
+        kept = f"epoch {report.kept_epoch}" if report.kept_epoch else "what was compiled"
+        pairs.append(("kept", kept))
     if report.checkpoint is not None:
         pairs.append(("checkpoints", report.checkpoint))
     if report.saved_weights is not None:

@@ -69,8 +69,8 @@ class TrainingReport:
         metric: What the validation's figures are: ``top1``, ``agreement`` with the float network,
             or ``loss``; None without validation.
         validation_before: Mean over chips before training, on samples held out; None without.
-        validation_after: The same of the trained network.
-        best_epoch: Epoch with the best validation; the network is that of the last.
+        validation_after: The same of the network that was kept.
+        kept_epoch: Epoch whose network the program is; 0: none was better than what was compiled.
         chips: Chips of a validation; 0: there is none, or it is without noise [-].
         samples: Training samples, those held out included [-].
         seconds: Time of the epochs, those before an interrupt included [s].
@@ -89,7 +89,7 @@ class TrainingReport:
     metric: str | None
     validation_before: float | None
     validation_after: float | None
-    best_epoch: int | None
+    kept_epoch: int
     chips: int
     samples: int
     seconds: float

@@ -92,8 +92,8 @@ class Compiler:
                 "CIMC-U11",
                 f"{changed} changes what is compiled, and the program was trained for what it is",
                 where="--sweep",
-                hint="a parameter of chips (noise, wires, stuck, lines, at), or a program for each "
-                "value, trained for it",
+                hint="a parameter of chips (noise, wires, stuck, lines, at), or a program trained "
+                "for each value",
             )
         calibrated = any(
             use.dac.policy == "static"

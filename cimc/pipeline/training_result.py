@@ -9,10 +9,11 @@ from cimc.errors import UsageError
 from cimc.ir.network import Network
 from cimc.pipeline.report import TrainingReport
 from cimc.pipeline.training_run import TrainingRun
-from cimc.training.history import Evaluated, History
 from cimc.training.parameters import without_gradient
 from cimc.training.weights_back import SourceWeights
 from cimc.training.weights_files import write_onnx, write_safetensors
+
+_TRY = "try another learning rate, more epochs or more data"
 
 
 def report_of(run: TrainingRun, network: Network) -> TrainingReport:
@@ -35,7 +36,7 @@ def report_of(run: TrainingRun, network: Network) -> TrainingReport:
         metric=None if before is None else before.figure,
         validation_before=None if before is None else before.mean,
         validation_after=None if after is None else after.mean,
-        best_epoch=_best(history),
+        kept_epoch=history.kept,
         chips=chips,
         samples=run.training.data.samples,
         seconds=sum(row.seconds for row in history.epochs),
@@ -45,21 +46,6 @@ def report_of(run: TrainingRun, network: Network) -> TrainingReport:
         untrained=tuple(without_gradient(network)),
         saved_weights=None if request.save_weights is None else str(request.save_weights),
     )
-
-
-def better(one: Evaluated, other: Evaluated) -> bool:
-    """Return whether one evaluation is better than another of the same kind."""
-    return one.mean < other.mean if one.figure == "loss" else one.mean > other.mean
-
-
-def _best(history: History) -> int | None:
-    """Return the epoch with the best validation, of several the first; None without any."""
-    best: tuple[int, Evaluated] | None = None
-    for row in history.epochs:
-        found = row.validation
-        if found is not None and (best is None or better(found, best[1])):
-            best = row.epoch, found
-    return None if best is None else best[0]
 
 
 def notes_of(run: TrainingRun, weights: SourceWeights) -> tuple[str, ...]:
@@ -74,11 +60,15 @@ def notes_of(run: TrainingRun, weights: SourceWeights) -> tuple[str, ...]:
     if run.request.resume and not run.resumed:
         notes.append(f"no checkpoint in {run.training.checkpoint}: training began anew")
     before, after = run.history.before, run.history.validation
-    if before is not None and after is not None and better(before, after):
+    if run.history.kept == 0:
+        notes.append(
+            "no epoch was better on samples held out than the network before training, which was "
+            f"kept; {_TRY}"
+        )
+    elif before is not None and after is not None and after.worse_than(before):
         notes.append(
             f"training made the network worse on samples held out: {before.figure} "
-            f"{before.mean:.4g} before, {after.mean:.4g} after; try another learning rate, "
-            "more epochs or more data"
+            f"{before.mean:.4g} before, {after.mean:.4g} after; {_TRY}"
         )
     if run.request.save_weights is not None:
         notes += (f"the saved weights leave out {item}" for item in weights.not_representable)

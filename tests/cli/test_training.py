@@ -18,7 +18,7 @@ from tests.cli.test_documentation import PAGE
 
 #: Contract: documented and stable.
 KEYS = (
-    "epochs steps loss loss_first loss_last metric validation_before validation_after best_epoch "
+    "epochs steps loss loss_first loss_last metric validation_before validation_after kept_epoch "
     "chips samples seconds checkpoint resumed calibrates untrained saved_weights"
 )
 

@@ -43,7 +43,7 @@ class Task:
             "target": TARGET,
             "levels": 4,
             "train_data": self.data,
-            "training": {"epochs": 2, "batch": 16},
+            "training": {"epochs": 2, "batch": 16, "keep": "last"},
         }
         return compile_model(str(self.model), **settings | options)
 
@@ -161,7 +161,7 @@ def test_the_report_says_what_was_done(task: Task) -> None:
     assert report.loss_last > 0
     assert report.validation_before is not None
     assert report.validation_after is not None
-    assert report.best_epoch in (1, 2, 3)
+    assert report.kept_epoch in (0, 1, 2, 3)
     assert (report.checkpoint, report.saved_weights, report.untrained) == (None, None, ())
     assert report.seconds > 0
     json.dumps(asdict(result.report))
@@ -173,14 +173,23 @@ def test_without_validation_there_are_no_figures_of_it(task: Task) -> None:
     report = task.compiled(training={"epochs": 1, "validation": 0}).report.training
     assert report is not None
     assert (report.metric, report.validation_before, report.validation_after) == (None,) * 3
-    assert (report.best_epoch, report.chips) == (None, 0)
+    assert (report.kept_epoch, report.chips) == (1, 0)
 
 
-def test_a_training_that_harms_is_said_to(task: Task) -> None:
-    result = task.compiled(training={"epochs": 1, "learning_rate": 100.0, "clip_norm": 0})
-    (said,) = [w for w in result.report.warnings if "made the network worse" in w]
+def test_a_training_that_harms_is_not_kept(task: Task) -> None:
+    harmful = {"epochs": 1, "learning_rate": 100.0, "clip_norm": 0}
+    result = task.compiled(training=harmful)
+    assert [w for w in result.report.warnings if "no epoch was better on samples held out" in w]
     assert result.report.training is not None
-    assert f"top1 {result.report.training.validation_before:.4g} before" in said
+    assert result.report.training.kept_epoch == 0
+    untrained = task.compiled(train_data=None, training=None, data={"x": task.data["x"]})
+    x = {"x": task.data["x"][:5]}
+    one, two = (Executor(r.program, mode="ideal").run(x).outputs["y"] for r in (result, untrained))
+    np.testing.assert_array_equal(one, two)
+    last = task.compiled(training=harmful | {"keep": "last"})
+    (said,) = [w for w in last.report.warnings if "made the network worse" in w]
+    assert last.report.training is not None
+    assert f"top1 {last.report.training.validation_before:.4g} before" in said
 
 
 def test_training_samples_calibrate_where_nothing_else_does(task: Task) -> None:
@@ -245,7 +254,9 @@ def test_a_loss_of_the_users_own(task: Task) -> None:
 
 def test_weights_come_back_by_their_names(task: Task, tmp_path: Path) -> None:
     result = task.compiled(
-        target="ideal", levels=None, training={"epochs": 1, "noise": "none", "learning_rate": 0.1}
+        target="ideal",
+        levels=None,
+        training={"epochs": 1, "noise": "none", "learning_rate": 0.1, "keep": "last"},
     )
     assert result.weights is not None
     model = onnx.load(task.model)
