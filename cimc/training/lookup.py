@@ -68,4 +68,5 @@ def _cells(x: Floats, low: Any, factor: Any) -> npt.NDArray[np.intp]:
     place *= factor
     # The smaller of a NaN and a number would be a NaN, which is no cell.
     np.fmin(np.fmax(place, np.float32(0), out=place), np.float32(_CELLS - 1), out=place)
-    return place.astype(np.intp)
+    cells: npt.NDArray[np.intp] = place.astype(np.intp)
+    return cells

@@ -192,14 +192,16 @@ def projection(held: Tensor, matrix: Tensor, *, by_column: bool) -> Tensor:
         found = torch.linalg.vector_norm(held * matrix, 1, 1).reshape(-1).double()
         power = torch.linalg.vector_norm(held, 2, 1).reshape(-1).double().square()
     else:
-        found = power = torch.zeros(1, dtype=torch.float64, device=held.device)
+        found = torch.zeros(1, dtype=torch.float64, device=held.device)
+        power = found.clone()
         for a, b in zip(*_chunks(held, matrix), strict=True):
-            found = found + torch.linalg.vector_norm(a * b, 1)
-            power = power + torch.dot(a, a)
+            found += torch.linalg.vector_norm(a * b, 1)
+            power += torch.dot(a, a)
+    ratio: Tensor = found / power
     if bool(power.all()):
-        return found / power
+        return ratio
     size = matrix.abs().amax(1).reshape(-1) if by_column else matrix.abs().amax().reshape(1)
-    return torch.where(power > 0, found / power, torch.where(size > 0, _FAR, 1.0).double())
+    return torch.where(power > 0, ratio, torch.where(size > 0, _FAR, 1.0).double())
 
 
 def _chunks(*matrices: Tensor) -> list[tuple[Tensor, ...]]:

@@ -112,8 +112,8 @@ def test_multipliers_alone_mend_what_was_bent(multipliers, chip):
     wanted = net.teacher([x]).outputs[0]
     for module in net.levels.values():
         with torch.no_grad():
-            module.multipliers *= torch.tensor([1.4, 0.7, 1.25])
-    optimizer = torch.optim.Adam(net.levels.parameters(), 0.01)
+            module.multipliers *= torch.tensor([1.1, 0.93, 1.06])
+    optimizer = torch.optim.Adam(net.levels.parameters(), 0.003)
     losses = []
     for _ in range(40):
         optimizer.zero_grad()
@@ -121,7 +121,7 @@ def test_multipliers_alone_mend_what_was_bent(multipliers, chip):
         losses.append(float(loss.detach()))
         loss.backward()
         optimizer.step()
-    assert min(losses[-5:]) < 0.2 * losses[0]
+    assert losses[-1] < 0.2 * losses[0]
 
 
 def test_a_learned_step_keeps_powers_of_two_on_the_chip():
