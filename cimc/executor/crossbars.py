@@ -59,7 +59,10 @@ class Wafer:
         """Return the conductance targets of each plane of a layer [uS]."""
         found = self.unpacked.get(name)
         if found is None:
+            planes = self.program.layers[name].cells.planes
             found = targets_us(self.program.layers[name].cells, self.device)
+            if all(one is other for one, other in zip(found, planes, strict=True)):
+                return found  # nothing was unpacked: there is nothing to keep
             held = sum(_bytes(planes) for planes in self.unpacked.values())
             if self.physics.random and held + _bytes(found) <= _KEPT:
                 self.unpacked[name] = found
