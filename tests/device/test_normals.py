@@ -112,7 +112,7 @@ def test_a_learned_variance_keeps_its_numbers() -> None:
     variance = torch.full((50,), 0.25, requires_grad=True)
     normals = Normals(1, "test")
     y = normals.add(torch.zeros(50), variance)
-    normals.add(torch.zeros(50), torch.ones(50))
+    normals.like(torch.zeros(50))
     (gradient,) = torch.autograd.grad(y.sum(), variance)
     # d(z sqrt v)/dv = z / (2 sqrt v), and y is z / 2.
     torch.testing.assert_close(gradient, 2 * y.detach())
