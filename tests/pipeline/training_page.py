@@ -1,0 +1,41 @@
+"""The table of settings in docs/training.md, as the recipe has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from cimc.pipeline.training_options import RANGES
+from cimc.training.recipe import Recipe
+
+
+def rows() -> Iterator[str]:
+    """Yield the rows: every setting with its default and its values."""
+    hints = get_type_hints(Recipe)
+    for field in fields(Recipe):
+        default = _written(field.default)
+        yield f"| `{field.name}` | {default} | {_values(field.name, hints[field.name])} |"
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "all"
+    if isinstance(value, tuple):
+        return "none"
+    if isinstance(value, str):
+        return f"`{value}`" if value else "the first"
+    return f"{value:g}"
+
+
+def _values(name: str, kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return ", ".join(f"`{v}`" for v in get_args(kind))
+    if name == "milestones":
+        return "ascending epochs"
+    if name == "effects":
+        return "[names](device-model.md) of non-idealities"
+    if name == "output":
+        return "an output of the network"
+    whole = "whole, " if kind is int else ""
+    return f"{whole}{RANGES[name]}"
