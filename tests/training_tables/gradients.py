@@ -20,7 +20,7 @@ import torch
 from cimc.training.drawn import training_chip
 from cimc.training.gradient_study import gradient_study
 from cimc.training.recipe import Recipe
-from tests.training_tables.studied import PICTURES, compiled, kept, loss_of, samples
+from tests.training_tables.studied import PICTURES, chip, compiled, kept, loss_of, samples, there
 from tests.zoo.results import table_row, write_table
 
 NETWORKS: Final = ("resnet8", "vgg8")
@@ -68,11 +68,10 @@ SUMMARY: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
 def study(network: str, case: str, seed: int) -> Figures:
     """Return the figures of every layer, by name of its weight."""
     level, effects = CASES[case]
-    compiled_network, target = compiled(network, level)
     inputs, labels = samples(network, BATCH * len(SEEDS))
     part = slice(seed * BATCH, (seed + 1) * BATCH)
     found = gradient_study(
-        compiled_network, target, Recipe(effects=effects), [inputs[part]],
+        compiled(network), chip(level), Recipe(effects=effects), [inputs[part]],
         partial(loss_of, labels=labels[part]),
         [training_chip(seed, k) for k in range(CHIPS)],
     )  # fmt: skip
@@ -81,9 +80,22 @@ def study(network: str, case: str, seed: int) -> Figures:
 
 def figures(network: str, case: str) -> list[Figures]:
     """Return those of every seed, found before or now."""
-    name = f"{network} {case}".replace(" ", "-")
     return [
-        kept("gradients", f"{name}-{seed}", partial(study, network, case, seed)) for seed in SEEDS
+        kept("gradients", _name(network, case, seed), partial(study, network, case, seed))
+        for seed in SEEDS
+    ]
+
+
+def _name(network: str, case: str, seed: int) -> str:
+    return f"{network}-{case}-{seed}".replace(" ", "-")
+
+
+def complete() -> list[str]:
+    """Return the networks of which everything is there."""
+    return [
+        network
+        for network in NETWORKS
+        if all(there("gradients", _name(network, c, s)) for c in CASES for s in SEEDS)
     ]
 
 
@@ -126,7 +138,7 @@ def layers(network: str) -> list[list[str]]:
     ]
 
 
-def draw() -> None:
+def draw(networks: Sequence[str]) -> None:
     """Write the picture: a panel a network, a line a layer; below, what Eq. 12 predicts."""
     import matplotlib as mpl
 
@@ -134,9 +146,11 @@ def draw() -> None:
     from matplotlib import pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "cimc"
-    figure, axes = plt.subplots(1, len(NETWORKS), figsize=(10, 4.2), sharey=True)
+    figure, axes = plt.subplots(
+        1, len(networks), figsize=(5 * len(networks), 4.2), sharey=True, squeeze=False
+    )
     cases = [f"writes {s:g}" for s in SIGMAS]
-    for axis, network in zip(axes, NETWORKS, strict=True):
+    for axis, network in zip(axes[0], networks, strict=True):
         every = {case: figures(network, case) for case in cases}
         names = list(every[cases[0]][0])
         colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(names)))
@@ -152,7 +166,7 @@ def draw() -> None:
         axis.set(title=network, xlabel="standard deviation of ln G of writes")
         axis.set_ylim(0, 1.02)
         axis.legend(fontsize=6, loc="lower left")
-    axes[0].set_ylabel("cosine of straight-through and true gradient")
+    axes[0, 0].set_ylabel("cosine of straight-through and true gradient")
     figure.tight_layout()
     figure.savefig(PICTURES / "gradients.svg", metadata={"Date": None})
     plt.close(figure)
@@ -160,9 +174,10 @@ def draw() -> None:
 
 def write() -> None:
     """Write the page and its picture."""
-    draw()
-    rows = [row for network in NETWORKS for row in layers(network)]
-    means = [row for network in NETWORKS for row in summary(network)]
+    networks = complete()
+    draw(networks)
+    rows = [row for network in networks for row in layers(network)]
+    means = [row for network in networks for row in summary(network)]
     note = NOTE.format(batch=BATCH, chips=CHIPS, seeds=len(SEEDS))
     picture = "![Cosine per layer against noise](../pictures/gradients.svg)\n\nSolid: measured on "
     picture += "one chip (Eq. 10), mean over chips; dotted: Eq. 12; dashed: exp(-S²/2), the "
@@ -186,10 +201,11 @@ def main() -> None:
     """Work out what is missing; write the page."""
     parser = argparse.ArgumentParser(prog=COMMAND)
     parser.add_argument("--write", action="store_true", help="write docs/results/gradients.md")
+    parser.add_argument("--there", action="store_true", help="of what is there")
     given = parser.parse_args()
     os.nice(5)
     torch.set_num_threads(1)
-    for network in NETWORKS:
+    for network in () if given.there else NETWORKS:
         for case in CASES:
             figures(network, case)
             sys.stdout.write(f"{network}: {case}\n")

@@ -40,24 +40,23 @@ def chip(level: float) -> Target:
 
 
 @cache
-def compiled(name: str, level: float, random: int | None = None) -> tuple[Network, Target]:
-    """Return a network with cells and converter ranges, and its target.
+def compiled(name: str, random: int | None = None) -> Network:
+    """Return a network with cells and converter ranges; these do not depend on noise.
 
     Args:
         name: In :mod:`tests.training_networks`.
-        level: Of noise.
         random: Seed of random weights; None: the pretrained network.
     """
     network = import_model(onnx_path(name) if random is None else scratch(name, random))
     given = network_data(name, "calibration", CALIBRATION)
     del given["labels"]
-    data, target = check_data(given, network.inputs), chip(level)
+    data, target = check_data(given, network.inputs), chip(1)
     context = PassContext(target, data, 0, training=Training(data, Recipe()))
     for step in Options.gather(None, **OPTIONS).passes(target):
         if step.name == "finetune":
             break
         network = step.run(network, context)
-    return network, target
+    return network
 
 
 def samples(name: str, count: int) -> tuple[Tensor, Tensor]:
@@ -74,7 +73,7 @@ def loss_of(outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
 
 def kept(folder: str, name: str, make: Callable[[], Any]) -> Any:
     """Return what was found before, or find it now and keep it in ``.cache/training``."""
-    path = CACHE / "training" / folder / f"{name}.json"
+    path = _path(folder, name)
     if not path.is_file():
         found = make()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,3 +81,12 @@ def kept(folder: str, name: str, make: Callable[[], Any]) -> Any:
         partial.write_text(json.dumps(found), encoding="utf-8")
         partial.replace(path)
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def there(folder: str, name: str) -> bool:
+    """Whether something was found before."""
+    return _path(folder, name).is_file()
+
+
+def _path(folder: str, name: str) -> Path:
+    return CACHE / "training" / folder / f"{name}.json"
