@@ -80,6 +80,7 @@ def _tensors(step: Callable[[], Any]) -> tuple[float, float]:
     """Return the most, and the average over time, that tensors made in a step take [MiB]."""
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         step()
+    assert profile.kineto_results is not None
     every = list(profile.kineto_results.events())
     events = sorted((e for e in every if e.name() == "[memory]"), key=lambda e: e.start_ns())
     live = most = 0

@@ -33,6 +33,8 @@ EFFECTS = {
     "ir-drop": "straight-through, on `rram-wires`: 128 x 128, wires of 1 Ω solved",
 }
 TURNS, EFFECT_TURNS = 30, 8
+#: No more turns after so long; three at least [s].
+PATIENCE = 90.0
 HEADER = (
     "step",
     "time [ms]",
@@ -49,7 +51,7 @@ cell, 16 Lloyd levels a column. A step on the device quantizes the weights, prog
 with them, and runs forward and backward pass, optimizer and the projection test of every layer;
 the baseline is the same network in plain torch, channels last.
 
-Time: mean ± standard deviation of {turns} steps ({effect_turns} with more effects), and the
+Time: mean ± standard deviation of up to {turns} steps ({effect_turns} with more effects), and the
 fastest; steps of all rows take turns in one process, with two threads. The ratio is that of the
 fastest. Memory: in a process of its own for each row, `tests/benchmarks/step_memory.py` says how:
 peak is what tensors take between steps plus the rise of the resident set during one; the average
@@ -92,7 +94,10 @@ def taking_turns(names: Sequence[str], turns: int) -> dict[str, list[float]]:
     """Return the times of steps that take turns [s], by name; the first of each is not counted."""
     steps = {name: WAYS[name]() for name in names}
     times: dict[str, list[float]] = {name: [] for name in names}
+    began = time.perf_counter()
     for turn in range(turns + 1):
+        if turn > 3 and time.perf_counter() - began > PATIENCE:
+            break
         for name, step in steps.items():
             start = time.perf_counter()
             step()
