@@ -24,9 +24,10 @@ DELTA: Final = 0.02
 RANGE_US: Final = 17.85 - 2.1
 #: No converters: [GDQ] has weights quantized and nothing else.
 CONVERTERS: Final = {"adc.bits": None, "read.dac_bits": None}
+EPOCHS: Final = 1
 #: Of every fine-tuning; [GDQ Table 2] has Adam, T = 0.1.
 RECIPE: Final[dict[str, Any]] = {
-    "epochs": 1,
+    "epochs": EPOCHS,
     "batch": 64,
     "optimizer": "adam",
     "learning_rate": 1e-3,
@@ -36,6 +37,8 @@ RECIPE: Final[dict[str, Any]] = {
     "validation": 0.0,
 }
 SAMPLES: Final = 20_000
+#: Samples and epochs of longer training.
+LONGER_TRAINING: Final = (40_000, 4)
 #: From scratch there is more to learn, and no float network to learn it from.
 SCRATCH: Final = {"epochs": 8, "learning_rate": 2e-3, "loss": "cross-entropy"}
 
@@ -76,6 +79,7 @@ def job(
     pinned: bool = False,
     scratch: bool = False,
     labels: bool = False,
+    longer: bool = False,
 ) -> Job:
     """Return one fine-tuning.
 
@@ -88,10 +92,13 @@ def job(
         pinned: First and last layer digital, in full precision.
         scratch: From random weights.
         labels: Learn from labels, not from the float network.
+        longer: Eight times as long.
     """
     changes: dict[str, Any] = {"loss": "cross-entropy"} if labels else {}
     if scratch:
         changes |= SCRATCH
+    samples, epochs = LONGER_TRAINING if longer else (SAMPLES, changes.get("epochs", EPOCHS))
+    changes["epochs"] = epochs
     options: dict[str, Any] = {"levels": levels, "quantizer": "lloyd", "per_column": False}
     if pinned:
         options["digital"] = "first-last"
@@ -101,7 +108,7 @@ def job(
         {**CONVERTERS, **sigma(DELTA)},
         options,
         training(method, delta, **changes),
-        SAMPLES,
+        samples,
         EVALUATIONS,
         scratch,
         seed,

@@ -95,9 +95,14 @@ def entries() -> list[tuple[str, int, str | None, bool]]:
     ]
 
 
-def jobs() -> list[Job]:
-    """Return all fine-tunings of the page."""
-    return [job for n, b, v, pinned in entries() for job in cells(n, b, v, pinned=pinned)]
+def main_jobs() -> list[Job]:
+    """Return the fine-tunings with every layer quantized."""
+    return [job for n, b, v, pinned in entries() if not pinned for job in cells(n, b, v)]
+
+
+def more_jobs() -> list[Job]:
+    """Return those with the first and the last layer in full precision."""
+    return [job for n, b, v, pinned in entries() if pinned for job in cells(n, b, v, pinned=True)]
 
 
 def row(store: Store, network: str, bits: int, variant: str | None, pinned: bool) -> list[str]:
@@ -142,4 +147,5 @@ def write(store: Store) -> None:
         samples=SAMPLES, epochs=RECIPE["epochs"], rate=RECIPE["learning_rate"], chips=20
     )
     title = "N multipliers [NM Tables 1, 2]"
-    write_page("n-multipliers", title, "nm", f"{text} {counted(store, jobs())}", parts)
+    text += f" {counted(store, main_jobs() + more_jobs())}"
+    write_page("n-multipliers", title, "nm nm-more", text, parts)

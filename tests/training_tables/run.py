@@ -63,17 +63,20 @@ def _work(job: Job) -> Row:
 
 
 def ordered(tables: Sequence[str], seeds: Sequence[int] | None) -> list[Job]:
-    """Return the jobs of tables, each once: first seed first, tables in the order given."""
+    """Return the jobs of tables, each once: first seed first, tables in the order given.
+
+    Further seeds of extra tables come after all seeds of the others.
+    """
     unique: dict[str, Job] = {}
-    listed = [(job.seed, k, n, job) for k, t in enumerate(tables) for n, job in _numbered(t)]
+    listed = [
+        (job.seed + (100 if TABLES[t].extra and job.seed else 0), k, n, job)
+        for k, t in enumerate(tables)
+        for n, job in enumerate(TABLES[t].jobs())
+    ]
     for _, _, _, job in sorted(listed, key=lambda entry: entry[:3]):
         if seeds is None or job.seed in seeds:
             unique.setdefault(job.key, job)
     return list(unique.values())
-
-
-def _numbered(table: str) -> list[tuple[int, Job]]:
-    return list(enumerate(TABLES[table].jobs()))
 
 
 def say(text: str) -> None:
@@ -144,8 +147,8 @@ def main() -> int:
     given = parser.parse_args()
     tables = list(TABLES) if "all" in given.tables else given.tables
     if given.write:
-        for name in tables:
-            TABLES[name].write(Store())
+        for write in dict.fromkeys(TABLES[name].write for name in tables):
+            write(Store())
         return 0
     jobs = ordered(tables, given.seeds)
     if given.networks:

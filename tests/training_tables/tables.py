@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from tests.training_tables import detection_segmentation, gdq, nm, ste, tuning, types_abc
+from tests.training_tables.jobs import Job, Store
 
-TABLES: Final[dict[str, ModuleType]] = {
-    "tuning": tuning,
-    "ste": ste,
-    "gdq": gdq,
-    "nm": nm,
-    "dense": detection_segmentation,
-    "types": types_abc,
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A page, or a part of one.
+
+    Attributes:
+        jobs: Its fine-tunings.
+        write: Writes the page.
+        extra: Seeds but the first are run after all seeds of tables that are not extra.
+    """
+
+    jobs: Callable[[], list[Job]]
+    write: Callable[[Store], None]
+    extra: bool = False
+
+
+TABLES: Final[dict[str, Table]] = {
+    "tuning": Table(tuning.jobs, tuning.write),
+    "ste": Table(ste.jobs, ste.write),
+    "nm": Table(nm.main_jobs, nm.write),
+    "gdq": Table(gdq.main_jobs, gdq.write),
+    "dense": Table(detection_segmentation.jobs, detection_segmentation.write),
+    "types": Table(types_abc.jobs, types_abc.write),
+    "gdq-more": Table(gdq.more_jobs, gdq.write, extra=True),
+    "nm-more": Table(nm.more_jobs, nm.write, extra=True),
 }
