@@ -92,9 +92,9 @@ def job(
         pinned: First and last layer digital, in full precision.
         scratch: From random weights.
         labels: Learn from labels, not from the float network.
-        longer: Eight times as long.
+        longer: Eight times as long, and from labels.
     """
-    changes: dict[str, Any] = {"loss": "cross-entropy"} if labels else {}
+    changes: dict[str, Any] = {"loss": "cross-entropy"} if labels or longer else {}
     if scratch:
         changes |= SCRATCH
     samples, epochs = LONGER_TRAINING if longer else (SAMPLES, changes.get("epochs", EPOCHS))

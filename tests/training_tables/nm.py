@@ -115,7 +115,7 @@ def row(store: Store, network: str, bits: int, variant: str | None, pinned: bool
     said = "N multipliers, fitted, not trained" if variant is None else VARIANTS[variant][1]
     less = ""
     if variant != "multipliers":
-        less = gap_cell(difference(store.scores(best, "clean"), clean))
+        less = gap_cell(difference(store.scores(best[: len(found)], "clean"), clean))
     return [
         f"W{bits}/A{bits}",
         "full precision" if pinned else "quantized",
