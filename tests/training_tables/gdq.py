@@ -152,8 +152,8 @@ def others(store: Store) -> list[Part]:
     return [
         Part(
             "Longer training",
-            f"{LONGER}, trained with noise: how much of the gap is short training. The paper trains "
-            "200 epochs of 50,000 images, from labels.",
+            f"{LONGER}, trained with noise: how much of the gap is short training. The paper "
+            "trains 200 epochs of 50,000 images, from labels.",
             ["levels", "training", *tops],
             longer,
         ),

@@ -27,11 +27,12 @@ class Table:
 
 TABLES: Final[dict[str, Table]] = {
     "tuning": Table(tuning.jobs, tuning.write),
-    "ste": Table(ste.jobs, ste.write),
+    "ste": Table(ste.main_jobs, ste.write),
     "nm": Table(nm.main_jobs, nm.write),
     "gdq": Table(gdq.main_jobs, gdq.write),
     "dense": Table(detection_segmentation.jobs, detection_segmentation.write),
     "types": Table(types_abc.jobs, types_abc.write),
+    "ste-more": Table(ste.more_jobs, ste.write, extra=True),
     "gdq-more": Table(gdq.more_jobs, gdq.write, extra=True),
     "nm-more": Table(nm.more_jobs, nm.write, extra=True),
 }
