@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 from torch import Tensor
 
 from cimc.ir.network import Array, Network, Stage
-from cimc.ops.arrays import to_tensor
+from cimc.ops.arrays import is_small_float, to_tensor
 from cimc.passbase import Pass, PassContext
+from cimc.quantizers.periphery.fit import Method
 from cimc.training.parallel import local_device
 from cimc.training.settings import Teacher
 from cimc.training.teacher import LAYER
@@ -33,6 +34,9 @@ class Finetune(Pass):
 
     Attributes:
         uniform: Levels are equally spaced, and stay so.
+        input_method: Of DACs, as in ``fit-converters``: while it trains, ranges are found so too.
+        adc_method: Of ADCs, likewise.
+        percentile: Of the method of that name [%].
 
     Raises:
         ModelError: CIMC-M90, CIMC-M91, nothing can be trained; CIMC-M94 to CIMC-M97, the loss
@@ -44,6 +48,9 @@ class Finetune(Pass):
     gives: ClassVar[Stage] = Stage.ASSIGNED
 
     uniform: bool = False
+    input_method: str = "search"
+    adc_method: str = "search"
+    percentile: float = 99.99
 
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with trained weights."""
@@ -55,7 +62,12 @@ class Finetune(Pass):
 
         run = replace(run, device=local_device(run.device))
         trainable = TrainableNetwork(
-            network, context.target, run.recipe, device=run.device, uniform=self.uniform
+            network,
+            context.target,
+            run.recipe,
+            device=run.device,
+            uniform=self.uniform,
+            method=Method(self.input_method, self.adc_method, self.percentile),
         )
         history = fit(
             trainable,
@@ -91,9 +103,14 @@ def _teacher(network: Network, trainable: TrainableNetwork, *, taps: bool) -> Te
         outputs, layers = trainable.teacher(inputs, taps=taps)
         said = {s.name: v for s, v in zip(network.outputs, outputs, strict=True)}
         said.update({LAYER + name: value for name, value in layers.items()})
-        return {name: value.numpy() for name, value in said.items() if isinstance(value, Tensor)}
+        return {n: _array(value) for n, value in said.items() if isinstance(value, Tensor)}
 
     return teacher
+
+
+def _array(value: Tensor) -> Array:
+    """Return a tensor as an array; those of types that numpy has not as float32."""
+    return (value.float() if is_small_float(str(value.dtype)[6:]) else value).numpy()
 
 
 def _said(network: Network, frozen: Mapping[str, tuple[str, ...]]) -> Network:

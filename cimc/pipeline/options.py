@@ -20,6 +20,8 @@ QUANTIZERS = ("lloyd", "n-multiplier", "uniform")
 #: Where the network is trained; what is found again after it: inputs, cells, converter ranges.
 TRAINED = "finetune"
 AGAIN = ("calibrate", "assign-conductance", "fit-converters")
+#: How converter ranges are found, while training too.
+_METHODS = ("input_method", "adc_method", "percentile")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ class Options:
                 )
         names = [name for name in PASSES if name != TRAINED]
         values = {name: {**own.get(name, {}), **self.options.get(name, {})} for name in PASSES}
+        found = {k: v for k, v in values["fit-converters"].items() if k in _METHODS}
+        values[TRAINED] = {**found, **values[TRAINED]}
         made = [_make(name, values[name]) for name in names]
         if not trained:
             return made

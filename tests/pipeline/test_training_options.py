@@ -171,3 +171,20 @@ def test_sums_of_multipliers_can_be_learned() -> None:
     assert Options.gather(recipe).passes(load_target("rram"), trained=True)
     sliced = {"training": {"levels": "multipliers"}}
     assert Options.gather(sliced).passes(load_target("sram"), trained=True)
+
+
+def test_converter_ranges_are_found_the_same_way_while_training() -> None:
+    options = Options.gather({"converters": {"adc_method": "mse", "samples": 9}})
+    passes = {p.name: p for p in options.passes(load_target("rram"), trained=True)}
+    fitted, finetune = passes["fit-converters"], passes["finetune"]
+    for name in ("input_method", "adc_method", "percentile"):
+        assert getattr(finetune, name) == getattr(fitted, name)
+    assert getattr(finetune, "adc_method") == "mse"  # noqa: B009
+
+
+def test_states_are_no_sums_of_multipliers() -> None:
+    states = {"cell.states": ["2.1 uS", "8 uS", "17.85 uS"], "cell.default_levels": 4}
+    target = load_target("rram").changed(states)
+    with pytest.raises(UsageError, match="hold 3 states: sums of multipliers") as error:
+        Options.gather({}, quantizer="n-multiplier", levels=4).passes(target)
+    assert error.value.code == "CIMC-U38"
