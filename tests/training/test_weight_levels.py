@@ -58,6 +58,18 @@ class TestEveryKind:
             assert not (book.levels.diff(dim=-1) < 0).any()
             assert torch.equal(module.limit(), book.levels.abs().amax(-1).reshape(-1))
 
+    def test_levels_that_moved_are_the_nearest_still(self, kind, by_column):
+        module, matrix = module_of(kind, weights(), by_column), 3 * weights(5)
+        module(matrix)
+        module.after_step(matrix)
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter *= 1.5
+        table = module.table().detach().double()
+        table = table.reshape(2, 1, 6, -1) if by_column else table
+        least = (matrix.double()[..., None] - table).abs().amin(-1)
+        assert torch.equal((module(matrix).detach().double() - matrix.double()).abs(), least)
+
     def test_the_gradient_of_weights_goes_straight_through(self, kind, by_column):
         matrix = weights().requires_grad_()
         out = module_of(kind, matrix.detach(), by_column)(matrix)
