@@ -50,7 +50,15 @@ another batch and other chips; figures are means over {seeds} seeds ± their sta
 Converters and levels count as straight lines in both gradients. Layers by depth.
 
 `g~` is the straight-through gradient on the noisy forward pass of a chip, as training uses it,
-`g*` the one through the whole device model on the same chip, `delta = g* - g~`."""
+`g*` the one through the whole device model on the same chip, `delta = g* - g~`.
+
+What it says: on the chip's own forward pass the straight-through gradient keeps the direction of
+the true one; Eq. 12 predicts the cosine well, and too low where delta has a part along `g~`
+(lognormal writes and I-V curves are biased, Eq. 14 does not hold for them). The further from the
+output, the more disturbed weights come between, and the lower the cosine. But `g~` has about the
+variance of `g*`: that it has none (Eq. 13) holds for the gradient of the clean network alone, and
+that one loses the direction of the true gradient as noise grows. What matters is the device in the
+forward pass, not the constant gradient."""
 
 SUMMARY: Final[dict[str, Callable[[dict[str, Any]], float]]] = {
     "cosine, one chip": lambda s: s["device"]["cosine_chip"],
