@@ -24,7 +24,7 @@ from typing import Final
 
 import numpy as np
 
-from cimc.training.checkpoint import listed, newest
+from cimc.training.checkpoint import digest_of_tensors, listed, newest
 from cimc.training.history import History
 from tests.zoo import cache
 from tests.zoo.cache import ROOT
@@ -37,7 +37,8 @@ RECIPE: Final = """\
 training:
   epochs: 3
   batch: 32
-  learning_rate: 1.0e-4
+  learning_rate: 2.0e-2
+  keep: last
   validation: 0.15
   checkpoint_steps: 1
 """
@@ -98,10 +99,13 @@ class Job:
         return self.folder / f"{name}.checkpoints"
 
     def digest(self, name: str) -> str:
-        """Return a digest of all files of a program."""
+        """Return a digest of all files of a program, and of the last weights to the last bit."""
         digest = hashlib.sha256()
         for path in sorted((self.folder / f"{name}.cim").iterdir()):
             digest.update(path.name.encode() + path.read_bytes())
+        found = newest(self.checkpoints(name))
+        assert found is not None
+        digest.update(digest_of_tensors(found[0].tensors).encode())
         return digest.hexdigest()
 
     def history(self, name: str) -> History:
@@ -231,7 +235,8 @@ def _write(
         "steps, target `tests/end_to_end/nonideal.yaml` (every non-ideality), 4 levels, a "
         "checkpoint a step.  The command was killed (SIGKILL) at random moments up to half a "
         "second after a random step, and called again with `--resume`.  *Same bytes*: all files "
-        f"of the program are those of a run nobody killed (sha256 {whole[:16]}...).\n\n"
+        "of the program are those of a run nobody killed, and so are weights, ranges and state of "
+        f"the optimizer after the last step (sha256 of all {whole[:16]}...).\n\n"
         "Two processes under `torchrun` (gloo), each with half of every batch, against one, for "
         "the target `rram`, whose reads do not fluctuate (where they do, the second process's "
         "samples see other read noise than in one process).  The rest is rounding: sums of "
