@@ -52,9 +52,10 @@ class Recipe:
             ``cimc.targets.compatibility.SWITCHES``; None: all the target describes.
         delta: With ``gaussian``: spread, relative to a layer's largest magnitude [-].
         gradient: Through the device [STE Table III]: ``straight-through``: the clean operation's,
-            of inputs as the converter clips them, its forward never computed; ``no-grad``: the same, with the clean output computed and
-            the device's difference to it added [STE Alg. 1]; ``detached``: as before, with the
-            device's graph built and cut off; ``full``: through the device model.
+            of inputs as the converter clips them, its forward never computed; ``no-grad``: the
+            same, with the clean output computed and the device's difference to it added
+            [STE Alg. 1]; ``detached``: as before, with the device's graph built and cut off;
+            ``full``: through the device model.
         warm_up_epochs: First epochs without noise (with quantization) [-].
         quantization: ``straight-through``: the forward pass has quantized weights [GDQ Alg. 1];
             ``regularized``: it has float weights that a loss draws to levels [NM Eq. 6].

@@ -14,9 +14,9 @@ import onnx
 from cimc.errors import CimcError
 from cimc.executor import Executor
 from cimc.frontends.onnx_import import import_onnx
+from cimc.lowering.emit import emit
 from cimc.ops.arrays import is_small_float
 from cimc.passbase import PassContext
-from cimc.lowering.emit import emit
 from cimc.pipeline.options import Options
 from cimc.pipeline.runner import Runner
 from cimc.program import read, write

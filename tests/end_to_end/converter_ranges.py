@@ -12,10 +12,10 @@ from cimc.executor import Executor
 from cimc.frontends.dispatch import import_model
 from cimc.ir.layer import Fitted
 from cimc.ir.network import Network
+from cimc.lowering.emit import emit
 from cimc.passbase import PassContext
 from cimc.passes.fit_converters import FitConverters
 from cimc.pipeline import samples
-from cimc.lowering.emit import emit
 from cimc.pipeline.options import Options
 from cimc.targets import load_target
 from tests.end_to_end.tables import oracle
