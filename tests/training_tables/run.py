@@ -65,11 +65,11 @@ def _work(job: Job) -> Row:
 def ordered(tables: Sequence[str], seeds: Sequence[int] | None) -> list[Job]:
     """Return the jobs of tables, each once: first seed first, tables in the order given.
 
-    Further seeds of extra tables come after all seeds of the others.
+    Extra tables come after all seeds of the others.
     """
     unique: dict[str, Job] = {}
     listed = [
-        (job.seed + (100 if TABLES[t].extra and job.seed else 0), k, n, job)
+        (job.seed + (100 if TABLES[t].extra else 0), k, n, job)
         for k, t in enumerate(tables)
         for n, job in enumerate(TABLES[t].jobs())
     ]

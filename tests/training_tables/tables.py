@@ -17,7 +17,7 @@ class Table:
     Attributes:
         jobs: Its fine-tunings.
         write: Writes the page.
-        extra: Seeds but the first are run after all seeds of tables that are not extra.
+        extra: Run after all seeds of tables that are not.
     """
 
     jobs: Callable[[], list[Job]]
