@@ -69,6 +69,7 @@ def tour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     onnx.save(model(nodes, {"x": ["batch", 1, 8, 8]}, ["y"], weights), tmp_path / "model.onnx")
     images, labels = normal(16, 1, 8, 8, seed=3), np.arange(16) % 3
     np.savez(tmp_path / "calibration.npz", x=images)
+    np.savez(tmp_path / "train.npz", x=normal(64, 1, 8, 8, seed=4))
     np.savez(tmp_path / "test.npz", x=images, labels=labels)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -81,7 +82,7 @@ def test_the_tour_of_the_readme_runs(tour: Path) -> None:
         few = ["--chips", "2"] if words[1] in ("verify", "sensitivity") else []
         result = CliRunner().invoke(main, words[1:] + few)
         assert result.exit_code in ((0, 1) if words[1] == "verify" else (0,)), result.output
-    made = {"model.cim", "cost.svg", "cost.json", "array0.csv", "outputs.npz"}
+    made = {"model.cim", "trained.cim", "cost.svg", "cost.json", "array0.csv", "outputs.npz"}
     assert made <= {path.name for path in tour.iterdir()}
 
 
