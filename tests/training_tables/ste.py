@@ -139,6 +139,17 @@ def pooled(store: Store, level: int, against: Method) -> list[str]:
     return [str(level), METHODS[against], gap_cell(estimate(by_seed))]
 
 
+def deltas(store: Store) -> str:
+    """Return which deltas the Gaussian noise had."""
+    said = []
+    for level in LEVELS:
+        jobs = [job for n in NETWORKS for job in cells(n, "gaussian", level)]
+        found = [row["delta"] for job in jobs if (row := store.get(job)) is not None]
+        if found:
+            said.append(f"{100 * min(found):.1f} to {100 * max(found):.1f} % at level {level}")
+    return f"Matched deltas, by network: {'; '.join(said)}."
+
+
 def floats() -> str:
     """Return what the float networks reach."""
     figures = [f"{name} {networks.float_score(name):.2f}" for name in NETWORKS]
@@ -156,7 +167,7 @@ def write(store: Store) -> None:
     )  # fmt: skip
     means = [pooled(store, level, m) for level in LEVELS for m in ("baseline", "gaussian")]  # type: ignore[arg-type]
     parts = [
-        Part("", floats(), header, rows),
+        Part("", f"{floats()} {deltas(store)}", header, rows),
         Part(
             "Mean over the four classifiers",
             "STE minus the other method, averaged over networks, then compared over seeds.",
