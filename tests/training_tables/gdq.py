@@ -28,8 +28,6 @@ DELTAS = (0.01, 0.02, 0.04)
 PINNED = "resnet18"
 LONGER = "resnet20"
 SCRATCHED = "vgglike"
-#: Least noise of an evaluation is 0: the name of that evaluation.
-SHOWN = {"clean": "no noise", "noise-1": "1 % noise"}
 
 TEXT = """\
 [GDQ] Tables 1 to 3 and Figure 3, on Fashion-MNIST and at reduced width: one Lloyd codebook a
@@ -39,10 +37,11 @@ weights are all there is, as in the paper; "1 % noise" is Eq. 6's on evaluation,
 noise of the chip: the deviation of a pair has a standard deviation of 1 % of the largest weight of
 the layer. Training: {samples:,} of 54,000 training images, {epochs} epochs, Adam, learning rate
 {rate:g} to 0 (cosine), batch {batch}, T = {threshold}; with noise: delta = {delta:.0%}, as in the
-paper; the loss is distillation from the float network (better here than labels, which it has
-learnt already, see [training-settings](training-settings.md)); without training there is one
-compilation. Where a goal is missed the probable cause is short training: the paper trains 200
-epochs of 50,000 images, 500 times as many steps on samples as here; see "Longer training". Gap: float minus quantized, in points; the paper's gaps are the goals."""
+paper; the loss is distillation from the float network (a little better here than
+labels, which it has learnt already, see [training-settings](training-settings.md)); without training there is one
+compilation. Where a goal is missed the probable cause is short training: the paper has 200 epochs
+of 50,000 images, 500 times as many steps on samples; see "Longer training". Gap: float minus
+quantized, in points; the paper's gaps are the goals."""
 
 
 def main_jobs() -> list[Job]:
