@@ -76,7 +76,7 @@ def main() -> None:
         "dynamic_shapes": ({0: torch.export.Dim("batch")},),
     }
     plain = cimc.verify(cimc.compile(network, **settings), data=test, chips=10)
-    print(f"compiled, mean of {plain.chips} chips        {plain.mean:.4f}")
+    print(f"compiled, mean of {plain.chips} chips         {plain.mean:.4f}")
 
     # Images the network has not seen; a tenth of them is held out for the validation.
     result = compile_model(
@@ -90,7 +90,7 @@ def main() -> None:
     print(f"  validation before                {training.validation_before:.4f}")
     print(f"  validation after                 {training.validation_after:.4f}")
     trained = cimc.verify(result.program, data=test, chips=10)
-    print(f"fine-tuned, mean of {trained.chips} chips      {trained.mean:.4f}")
+    print(f"fine-tuned, mean of {trained.chips} chips       {trained.mean:.4f}")
 
     # The weights go back under their own names: the torch network as it is on the chip.
     network.load_state_dict(result.weights.state_dict(), strict=False)
