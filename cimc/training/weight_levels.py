@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,8 @@ from torch import Tensor, nn
 from cimc.errors import UsageError
 from cimc.ir.layer import Codebook
 from cimc.training import nearest
+from cimc.training.projection import chunks, projection
 from cimc.training.recipe import Recipe
-
-#: Projection on levels that are all zero, of weights that are not: fit again, whatever T.
-_FAR: Final = math.inf
-#: Products summed at a time: few enough for the cache.
-_CHUNK: Final = 1 << 16
 
 
 class WeightLevels(nn.Module, ABC):
@@ -183,34 +179,6 @@ class WeightLevels(nn.Module, ABC):
         return torch.where(before > 0, self.limit() / before, 1.0)
 
 
-def projection(held: Tensor, matrix: Tensor, *, by_column: bool) -> Tensor:
-    """Return ``|held * matrix|_1 / |held * held|_1``, float64 ``(1,)`` or ``(groups * columns,)``.
-
-    Where all of ``held`` is zero: 1 where ``matrix`` is too, infinite where it is not.
-    """
-    if by_column:
-        found = torch.linalg.vector_norm(held * matrix, 1, 1).reshape(-1).double()
-        power = torch.linalg.vector_norm(held, 2, 1).reshape(-1).double().square()
-    else:
-        found = torch.zeros(1, dtype=torch.float64, device=held.device)
-        power = found.clone()
-        for a, b in zip(*_chunks(held, matrix), strict=True):
-            found += torch.linalg.vector_norm(a * b, 1)
-            power += torch.dot(a, a)
-    ratio: Tensor = found / power
-    if bool(power.all()):
-        return ratio
-    size = matrix.abs().amax(1).reshape(-1) if by_column else matrix.abs().amax().reshape(1)
-    return torch.where(power > 0, ratio, torch.where(size > 0, _FAR, 1.0).double())
-
-
-def _chunks(*matrices: Tensor) -> list[tuple[Tensor, ...]]:
-    """Return the chunks of each, flat, all in the memory order of the first."""
-    turned = nearest.dense(matrices[0]).turned
-    flat = [(m.mT if turned else m).reshape(-1) for m in matrices]
-    return [torch.split(f, _CHUNK) for f in flat]
-
-
 class _Straight(torch.autograd.Function):
     """Nearest levels; nothing is kept for the backward pass."""
 
@@ -250,7 +218,7 @@ class _Penalty(torch.autograd.Function):
         ctx.alpha = alpha
         away = matrix - nearest.decode(codes, table)
         total = torch.zeros((), dtype=torch.float64, device=matrix.device)
-        for part in _chunks(away)[0]:
+        for part in chunks(away)[0]:
             total += torch.dot(part, part)
         return (alpha * total).to(matrix.dtype)
 

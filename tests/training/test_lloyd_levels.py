@@ -7,7 +7,7 @@ import torch
 from cimc.ir.layer import Codebook
 from cimc.quantizers import lloyd, lloyd_columns
 from cimc.training.lloyd_levels import LloydLevels
-from cimc.training.weight_levels import projection
+from cimc.training.projection import projection
 
 
 def weights(seed=0, shape=(2, 60, 5)):

@@ -10,10 +10,11 @@ from cimc.ir.layer import Codebook
 from cimc.quantizers.layer import LayerQuantizer
 from cimc.training.lloyd_levels import LloydLevels
 from cimc.training.nearest import decode
+from cimc.training.projection import projection
 from cimc.training.recipe import Recipe
 from cimc.training.scaled_levels import ScaledLevels
 from cimc.training.sum_levels import SumLevels
-from cimc.training.weight_levels import levels_of, projection
+from cimc.training.weight_levels import levels_of
 
 STATES = (1.0, 4.0, 9.0, 20.0)
 
