@@ -145,8 +145,7 @@ class Unfolding:
             size = shape.numel()
             here = wanted & (places.numbers > start) & (places.numbers <= start + size)
             index = places.numbers[here] - start - 1
-            values = value.new_zeros(size)
-            filled = wanted.new_zeros(size)
+            values, filled = value.new_zeros(size), wanted.new_zeros(size)
             values[index], filled[index] = value[here], True
             self.put(leaf, values.reshape(shape), filled.reshape(shape))
 
@@ -168,15 +167,11 @@ def original(origin: Origin) -> Tensor:
 
 def magnitude(origin: Origin, found: Mapping[str, Tensor]) -> Tensor:
     """Return the sum of the magnitudes a constant is a sum of: what rounding is relative to."""
-    value: Tensor
     if not isinstance(origin, Affine):
-        value = _evaluated(origin, found)
+        value: Tensor = _evaluated(origin, found)
         return value.abs().double()
-    total = _rest(origin).abs()
-    for term in origin.terms:
-        value = _evaluated(term.origin, found)
-        total = total + (term.factor * value).abs()
-    return total
+    parts = [(term.factor * _evaluated(term.origin, found)).abs() for term in origin.terms]
+    return sum(parts, _rest(origin).abs())
 
 
 def _rest(affine: Affine) -> Tensor:
@@ -222,9 +217,7 @@ def _unbroadcast(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _places(origin: Any, leaves: dict[object, tuple[Origin, int]]) -> Any:
     """Return the places of an origin's elements; a tuple of them where it gives a tuple.
 
-    Args:
-        origin: Traced to parameters.
-        leaves: Filled with what elements are numbered, and the number before its first.
+    ``leaves`` is filled with what elements are numbered, and the number before its first.
     """
     if isinstance(origin, Constant):
         return _Places(
@@ -250,13 +243,13 @@ def _places(origin: Any, leaves: dict[object, tuple[Origin, int]]) -> Any:
 
 def _moved(origin: Computed, leaves: dict[object, tuple[Origin, int]]) -> Any:
     """Run an operator that moves elements on their numbers, factors and shifts."""
-    operands: list[Any] = []
-    for operand in origin.operands:
-        literal = isinstance(operand, Constant) and not operand.value.is_floating_point()
-        if literal or not _is_origin(operand):
-            operands.append(operand.value if isinstance(operand, Constant) else operand)
-        else:
-            operands.append(_places(operand, leaves))
+
+    def prepared(operand: Any) -> Any:
+        if isinstance(operand, Constant) and not operand.value.is_floating_point():
+            return operand.value
+        return _places(operand, leaves) if _is_origin(operand) else operand
+
+    operands = [prepared(operand) for operand in origin.operands]
     places = [o for o in operands if isinstance(o, _Places)]
 
     def run(part: str, otherwise: float) -> Any:
@@ -271,7 +264,7 @@ def _moved(origin: Computed, leaves: dict[object, tuple[Origin, int]]) -> Any:
 
     numbers = run("numbers", 0)
     factor = run("factor", 1.0) if any(p.factor is not None for p in places) else None
-    traced = [p for p in places if p.shift is not None and bool((p.numbers > 0).any())]
+    traced = any(p.shift is not None and bool((p.numbers > 0).any()) for p in places)
     shift = run("shift", 0.0) if traced else None
     if isinstance(numbers, Tensor):
         return _Places(numbers, factor, shift)
