@@ -37,8 +37,8 @@ weights are all there is, as in the paper; "1 % noise" is Eq. 6's on evaluation,
 noise of the chip: the deviation of a pair has a standard deviation of 1 % of the largest weight of
 the layer. Training: {samples:,} of 54,000 training images, {epochs} epochs, Adam, learning rate
 {rate:g} to 0 (cosine), batch {batch}, T = {threshold}; with noise: delta = {delta:.0%}, as in the
-paper; the loss is distillation from the float network (a little better here than
-labels, which it has learnt already, see [training-settings](training-settings.md)); without training there is one
+paper; the loss is distillation from the float network (a little better here than labels, which it
+has learnt already, see [training-settings](training-settings.md)); without training there is one
 compilation. Where a goal is missed the probable cause is short training: the paper has 200 epochs
 of 50,000 images, 500 times as many steps on samples; see "Longer training". Gap: float minus
 quantized, in points; the paper's gaps are the goals."""
