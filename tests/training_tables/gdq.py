@@ -122,7 +122,7 @@ def others(store: Store) -> list[Part]:
     starts: dict[str, dict[str, Any]] = {
         "from the float network, learning from it": {},
         "from the float network, learning from labels": {"labels": True},
-        "from scratch, from labels ({epochs} epochs, rate {learning_rate:g})".format(**SCRATCH):
+        f"from scratch, from labels ({SCRATCH['epochs']} epochs)":
             {"scratch": True},
     }  # fmt: skip
     method: Method = "plain"

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from tests.training_tables import networks
-from tests.training_tables.gdq_jobs import CLASSIFIERS, LEVELS, METHODS, NOISES, cells
+from tests.training_tables.gdq_jobs import CLASSIFIERS, LEVELS, METHODS, NOISES, Method, cells
 from tests.training_tables.jobs import Store
 from tests.training_tables.pages import Part, constant
 from tests.training_tables.stats import Estimate, difference, gap_cell
 from tests.zoo.cache import ROOT
 
 PICTURE = ROOT / "docs" / "pictures" / "gdq-noise.svg"
-TRAINED = ("plain", "noisy")
+TRAINED: tuple[Method, ...] = ("plain", "noisy")
 EVALUATIONS = {0: "clean", **{percent: f"noise-{percent}" for percent in NOISES}}
 
 
-def gaps(store: Store, network: str, levels: int, method: str) -> list[Estimate | None]:
+def gaps(store: Store, network: str, levels: int, method: Method) -> list[Estimate | None]:
     """Return float minus quantized at each noise [point]."""
-    found = cells(network, levels, method)  # type: ignore[arg-type]
+    found = cells(network, levels, method)
     base = networks.float_score(network)
     every = [store.scores(found, name) for name in EVALUATIONS.values()]
     return [difference(constant(base, scores), scores) for scores in every]
@@ -33,7 +33,7 @@ def draw(store: Store) -> None:
     figure, axes = plt.subplots(1, len(CLASSIFIERS), figsize=(11, 3.6), sharey=True)
     for axis, network in zip(axes, CLASSIFIERS, strict=True):
         for k, levels in enumerate(LEVELS):
-            for method, style in (("plain", "--"), ("noisy", "-")):
+            for method, style in zip(TRAINED, ("--", "-"), strict=True):
                 found = gaps(store, network, levels, method)
                 points = [
                     (x, e.mean, e.half or 0.0)
@@ -42,7 +42,7 @@ def draw(store: Store) -> None:
                 ]
                 if points:
                     x, y, half = zip(*points, strict=True)
-                    label = f"{levels} levels, {METHODS[method].removeprefix('trained ')}"  # type: ignore[index]
+                    label = f"{levels} levels, {METHODS[method].removeprefix('trained ')}"
                     axis.errorbar(x, y, half, ls=style, color=f"C{k}", capsize=2, label=label)
         axis.axhline(0, color="0.7", lw=0.8)
         axis.set(title=network, xlabel="noise [% of the largest weight]")
@@ -62,7 +62,7 @@ def part(store: Store) -> Part:
             str(levels),
             METHODS[method],
             *map(gap_cell, gaps(store, network, levels, method)),
-        ]  # type: ignore[index]
+        ]
         for network in CLASSIFIERS
         for levels in LEVELS
         for method in TRAINED

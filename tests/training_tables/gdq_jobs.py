@@ -40,7 +40,7 @@ SAMPLES: Final = 20_000
 #: Samples and epochs of longer training.
 LONGER_TRAINING: Final = (40_000, 4)
 #: From scratch there is more to learn, and no float network to learn it from.
-SCRATCH: Final = {"epochs": 8, "learning_rate": 2e-3, "loss": "cross-entropy"}
+SCRATCH: Final[dict[str, Any]] = {"epochs": 8, "learning_rate": 2e-3, "loss": "cross-entropy"}
 
 
 def cell_sigma_us(delta: float) -> float:

@@ -165,7 +165,7 @@ def write(store: Store) -> None:
         base=SIGMA_LOG, others=SAMPLES_OTHERS, characters=SAMPLES["gpt"],
         epochs=RECIPE["epochs"], rate=RECIPE["learning_rate"], batch=RECIPE["batch"],
     )  # fmt: skip
-    means = [pooled(store, level, m) for level in LEVELS for m in ("baseline", "gaussian")]  # type: ignore[arg-type]
+    means = [pooled(store, level, m) for level in LEVELS for m in ("baseline", "gaussian")]
     parts = [
         Part("", f"{floats()} {deltas(store)}", header, rows),
         Part(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +53,13 @@ def test_goals_are_judged_by_the_interval() -> None:
 
 def test_keys_depend_on_everything_but_nothing_else() -> None:
     assert JOB.key == gdq_jobs.job("resnet20", 4, "noisy", 0).key
-    changes = {"seed": 1, "samples": 9, "scratch": True, "training": None, "network": "vgg8"}
+    changes: dict[str, Any] = {
+        "seed": 1,
+        "samples": 9,
+        "scratch": True,
+        "training": None,
+        "network": "vgg8",
+    }
     others = {replace(JOB, **{name: value}).key for name, value in changes.items()}
     assert len(others | {JOB.key}) == 1 + len(changes)
 
@@ -88,7 +96,7 @@ def test_the_baseline_is_one_fine_tuning_for_all_levels() -> None:
 
 def test_noise_of_eq_6_is_that_of_a_pair() -> None:
     # Two independent cells of sigma / sqrt 2 each: their difference has sigma = delta * range.
-    assert np.hypot(*2 * [gdq_jobs.cell_sigma_us(0.02)]) == pytest.approx(0.02 * 15.75)
+    assert math.hypot(*2 * [gdq_jobs.cell_sigma_us(0.02)]) == pytest.approx(0.02 * 15.75)
 
 
 def test_variants_of_multipliers_differ() -> None:

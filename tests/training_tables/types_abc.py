@@ -32,7 +32,7 @@ def jobs() -> list[Job]:
     for network in NETWORKS:
         for levels in LEVELS:
             for method in ("noisy", "plain"):
-                found += cells(network, levels, method)  # type: ignore[arg-type]
+                found += cells(network, levels, method)
     return found
 
 

@@ -38,7 +38,8 @@ def target_of(job: Job) -> Target:
 
 def train(job: Job, network: Trained) -> tuple[DeviceProgram, dict[str, Any]]:
     """Compile, fine-tuning where asked to; return the program and what was found out before."""
-    target, found = target_of(job), {}
+    target = target_of(job)
+    found: dict[str, Any] = {}
     given: dict[str, Any] = {
         "target": target,
         "data": network.calibration,
