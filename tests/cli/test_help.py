@@ -62,7 +62,7 @@ def test_every_command_is_listed_and_has_help(call: Call) -> None:
 
 @pytest.mark.parametrize(
     "later",
-    ["--fault-map", "--train-data"],
+    ["--fault-map"],
 )
 def test_options_of_later_versions_are_not_offered(call: Call, later: str) -> None:
     for command in COMMANDS:
