@@ -114,6 +114,8 @@ def processes(device: torch.device | str) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if torch.device(device).type == "cuda" else "gloo")
     try:
         yield ranks
+        # Who leaves first takes connections with it that others may still be reading.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
 
