@@ -20,8 +20,8 @@ methods of a table have the same settings: the rate at which the methods of the 
 together. Before that, shorter runs were looked at, also on validation samples: vgg8 at 3 levels
 without noise (rates of 3e-5 to 1e-3, labels and distillation), and on the whole chip at level 3
 (1e-3 and 3e-3). Four runs that only showed that the machinery works were scored on test samples
-(resnet8, in no table, and vgglike); nothing was chosen by them. How many samples and epochs there are was chosen by time, not by result. Figures
-are those of one fine-tuning and 20 chips."""
+(resnet8, in no table, and vgglike); nothing was chosen by them. How many samples and epochs there
+are was chosen by time, not by result. Figures are those of one fine-tuning and 20 chips."""
 
 
 def _validated(job: Job, **changes: Any) -> Job:
