@@ -22,7 +22,6 @@ from cimc.pipeline.sensitivity_report import (
 )
 from cimc.pipeline.sensitivity_store import (
     Store,
-    digest_of_data,
     digest_of_file,
     digest_of_program,
 )
@@ -30,7 +29,7 @@ from cimc.program.model import DeviceProgram
 from cimc.targets import Target
 from cimc.verification.batches import subset
 from cimc.verification.chips import draw_chips, varies
-from cimc.verification.data import Data, check_data, load_data
+from cimc.verification.data import Data, check_data, digest_of_data, load_data
 from cimc.verification.effects import Selection, Time, seconds_of, select
 from cimc.verification.evaluation import Evaluation
 from cimc.verification.options import CHIPS, Options

@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from cimc.errors import UsageError
 from cimc.program.model import DeviceProgram
-from cimc.verification.data import Data
 
 #: Version of the file.
 VERSION = 1
@@ -126,19 +123,6 @@ def digest_of_program(program: DeviceProgram) -> str:
         digest.update(name.encode() + layer.tiles.tobytes() + layer.cells.gain.numpy().tobytes())
         for plane in layer.cells.planes:
             digest.update(plane.contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def digest_of_data(data: Data) -> str:
-    """Return a digest of inputs and labels."""
-    digest = hashlib.sha256()
-    arrays = dict(data.inputs)
-    if data.labels is not None:
-        arrays["labels"] = data.labels
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        content = np.ascontiguousarray(array)
-        digest.update(repr(content.tolist()).encode() if array.dtype.hasobject else content.data)
     return digest.hexdigest()
 
 

@@ -15,12 +15,12 @@ from cimc.errors import UsageError
 from cimc.ir.network import Array, Network
 from cimc.pipeline import samples
 from cimc.pipeline.options import Options
-from cimc.training.checkpoint import clear, digest_of_data, listed
+from cimc.training.checkpoint import clear, listed
 from cimc.training.history import History
 from cimc.training.parallel import from_environment
 from cimc.training.recipe import Recipe
 from cimc.training.settings import Training, UserLoss
-from cimc.verification.data import Data
+from cimc.verification.data import Data, digest_of_data
 
 #: Training samples that stand for calibration data where none are given.
 CALIBRATION_SAMPLES: Final = 512

@@ -17,14 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from cimc.errors import ModelError, UsageError
-from cimc.verification.data import Data
 
 #: Version of the file.
 VERSION: Final = 1
@@ -168,18 +166,6 @@ def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
         value = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy().data if value.numel() else b"")
-    return digest.hexdigest()
-
-
-def digest_of_data(data: Data) -> str:
-    """Return a digest of inputs and labels."""
-    digest = hashlib.sha256()
-    arrays = dict(data.inputs)
-    if data.labels is not None:
-        arrays["labels"] = data.labels
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
 

@@ -16,6 +16,7 @@ from cimc.training.checkpoint import Checkpoint
 from cimc.training.history import Evaluated, History
 from cimc.training.parallel import Ranks
 from cimc.training.settings import Training
+from cimc.verification.data import digest_of_data
 from cimc.version import __version__
 
 
@@ -198,7 +199,7 @@ def _identity(training: Training, network: Stateful, ranks: Ranks) -> dict[str, 
         "processes": ranks.size,
         "recipe": {k: list(v) if isinstance(v, tuple) else v for k, v in recipe.items()},
         "network": checkpoints.digest_of_tensors(network.state_dict()),
-        "data": checkpoints.digest_of_data(training.data),
+        "data": digest_of_data(training.data),
         "loss": None if loss is None else getattr(loss, "__qualname__", type(loss).__name__),
     }
 

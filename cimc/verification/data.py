@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -206,3 +207,16 @@ def _shape_text(shape: Sequence[int | str]) -> str:
 
 def _listed(names: Mapping[str, object] | Sequence[str]) -> str:
     return ", ".join(f"'{n}'" for n in names) or "no arrays"
+
+
+def digest_of_data(data: Data) -> str:
+    """Return a digest of inputs and labels."""
+    digest = hashlib.sha256()
+    arrays = dict(data.inputs)
+    if data.labels is not None:
+        arrays["labels"] = data.labels
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        content = np.ascontiguousarray(array)
+        digest.update(repr(content.tolist()).encode() if array.dtype.hasobject else content.data)
+    return digest.hexdigest()

@@ -10,11 +10,10 @@ import pytest
 from cimc.errors import UsageError
 from cimc.pipeline.sensitivity_store import (
     Store,
-    digest_of_data,
     digest_of_program,
     replace_file,
 )
-from cimc.verification.data import Data
+from cimc.verification.data import Data, digest_of_data
 from tests.program.factories import mlp
 
 SETTINGS = {"program": "p", "chips": 3, "samples": 10}
