@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from cimc.faults.fault_map import FaultMap
 from cimc.ir.network import Network, Stage
 from cimc.targets import Target
 from cimc.training.settings import Training
@@ -31,6 +32,7 @@ class PassContext:
         batch: Samples run at once.
         progress: Told how far long work is.
         training: What fine-tuning is given; None: the network is not trained.
+        faults: The faults of the one chip compiled for; None: for any chip.
     """
 
     target: Target
@@ -39,6 +41,7 @@ class PassContext:
     batch: int = 32
     progress: Progress = field(default=silent)
     training: Training | None = None
+    faults: FaultMap | None = None
 
 
 @dataclass(frozen=True)

@@ -257,6 +257,9 @@ class CrossbarLayer:
         float_matrix: The float weight, ``(groups, rows, columns)``, kept by ``quantize`` when
             there are calibration data (recompiling for a chip starts from it); None otherwise.
         layout: How its cells lie on arrays; set by ``tile-to-crossbars``.
+        word_lines: Physical word line of every logical row of every tile; set by ``remap``, see
+            :class:`cimc.program.model.ProgramLayer`; None: in order.
+        bit_lines: The same of columns.
     """
 
     name: str
@@ -270,3 +273,5 @@ class CrossbarLayer:
     encoding: Encoding | None = None
     float_matrix: Tensor | None = None
     layout: Layout | None = None
+    word_lines: npt.NDArray[np.int32] | None = None
+    bit_lines: npt.NDArray[np.int32] | None = None

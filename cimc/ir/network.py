@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 from torch.fx import GraphModule
 
 from cimc.ir.folds import Fold
@@ -90,6 +91,8 @@ class Network:
             ``canonicalize`` from a trial.
         float_graph: The computation before weights were quantized, kept where it is going to be
             trained: where training starts, and its teacher; None otherwise.
+        float_constants: By name, the constants of the graph that quantization changed (biases), as
+            they were in the float network.
     """
 
     graph: GraphModule
@@ -103,6 +106,7 @@ class Network:
     warnings: tuple[str, ...] = ()
     batched: bool = False
     float_graph: GraphModule | None = None
+    float_constants: Mapping[str, Tensor] = field(default_factory=dict)
 
     def warn(self, *messages: str) -> Network:
         """Return the network with more warnings."""

@@ -125,4 +125,6 @@ def _layer(layer: CrossbarLayer, network: Network) -> ProgramLayer:
         row_tiles=layer.row_tiles,
         uses=tuple(ProgramUse(u.node, u.operand, u.dac, u.adc, u.fitted) for u in layer.uses),
         twin=layer.layout is not None and layer.layout.arrays == 2,
+        word_lines=layer.word_lines,
+        bit_lines=layer.bit_lines,
     )

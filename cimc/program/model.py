@@ -66,6 +66,11 @@ class ProgramLayer:
         uses: Converter settings per use.
         twin: Pairs lie in twin arrays: G+ on the array of the tile table, G- at the same place
             of the next.
+        word_lines: Physical word line of every logical row of every tile, int32, the tiles of the
+            table one after the other, ``rows`` numbers each; None: in order, from ``array_row``.
+        bit_lines: First physical bit line of every logical column of every tile, likewise; the
+            other cells of a weight lie right of it.  With the encoding ``offset-column`` a tile
+            has one more number, of its offset cells.  None: in order, from ``array_column``.
     """
 
     name: str
@@ -77,6 +82,8 @@ class ProgramLayer:
     row_tiles: npt.NDArray[np.int32]
     uses: tuple[ProgramUse, ...]
     twin: bool = False
+    word_lines: npt.NDArray[np.int32] | None = None
+    bit_lines: npt.NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +109,14 @@ class Calibration:
         inputs: A subsample of the calibration inputs, by input name.
         weights: Float weight matrices by layer name, float32 ``(groups, rows, columns)``.
         means: Float layer output means by operation name, float32 ``(groups * columns,)``.
+        constants: By name, the digital constants that the compiler changed to make good what
+            quantization does to means, as they were in the float network.
     """
 
     inputs: Mapping[str, npt.NDArray[Any]]
     weights: Mapping[str, Tensor]
     means: Mapping[str, Tensor]
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +128,18 @@ class FaultRecord:
         cells: int32 ``(n, 4)``: array, row, column, state (1 stuck at G_min, 2 at G_max, 3 at
             its conductance).
         conductance_us: Of cells in state 3, float32 ``(n,)`` [uS].
+        gain_arrays: Arrays whose device-to-device variation was measured, int32 ``(m,)``.
+        gain_lrs: Factor of the highest state of each cell of these [NM Eq. 12], float32
+            ``(m, rows, columns)`` [-]; None: not measured.
+        gain_hrs: The same of the lowest state.
     """
 
     chip: str
     cells: npt.NDArray[np.int32]
     conductance_us: npt.NDArray[np.float32]
+    gain_arrays: npt.NDArray[np.int32] | None = None
+    gain_lrs: npt.NDArray[np.float32] | None = None
+    gain_hrs: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from cimc.errors import UsageError
 
 T = TypeVar("T")
+
+#: For gloo's threads to let go of the last tensors; microseconds are usual [s].
+_LET_GO_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,9 @@ def processes(device: torch.device | str) -> Iterator[Ranks]:
         yield ranks
         # Who leaves first takes connections with it that others may still be reading.
         dist.barrier()
+        # gloo's threads still hold tensors of Python's, and let go of them with the interpreter's
+        # lock: one that asks for it when the interpreter has ended aborts the process.
+        time.sleep(_LET_GO_S)
     finally:
         dist.destroy_process_group()
 
