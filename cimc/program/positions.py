@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import ProgramLayer
+from cimc.program.size import layout
 
 Table = npt.NDArray[np.int32]
 
@@ -75,6 +76,51 @@ class Positions:
 def planes_of(layer: ProgramLayer) -> int:
     """Return the device planes of a layer [-]."""
     return len(layer.cells.planes)
+
+
+def map_offsets(layer: ProgramLayer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Return where the numbers of each tile begin in the maps of word lines and of bit lines.
+
+    They are the same whether the layer has maps or not.
+
+    Returns:
+        Two of int64 ``(tiles + 1,)``; the last number is the length of the map.
+    """
+    tiles = layer.tiles.astype(np.int64)
+    rows = tiles[:, TILE_FIELDS.index("rows")]
+    columns = tiles[:, TILE_FIELDS.index("columns")] + layout(layer).extra
+    return np.append(0, np.cumsum(rows)), np.append(0, np.cumsum(columns))
+
+
+def tile_lines(layer: ProgramLayer, tile: int) -> tuple[Table, Table]:
+    """Return the lines of one tile on its array, with and without maps.
+
+    Args:
+        layer: The layer.
+        tile: Index in its tile table.
+
+    Returns:
+        The word line of every logical row, int32 ``(rows,)``, and the first bit line of every
+        logical column, int32 ``(columns,)``; with the encoding ``offset-column`` one more, of the
+        offset cells.  Not to be written to: they may be views of the maps.
+    """
+    values = dict(zip(TILE_FIELDS, layer.tiles[tile].tolist(), strict=True))
+    shape = layout(layer)
+    if layer.word_lines is None:
+        first = values["array_row"]
+        word = np.arange(first, first + values["rows"], dtype=np.int32)
+    else:
+        at = int(layer.tiles[:tile, TILE_FIELDS.index("rows")].sum(dtype=np.int64))
+        word = layer.word_lines[at : at + values["rows"]]
+    count = values["columns"] + shape.extra
+    if layer.bit_lines is None:
+        first, step = values["array_column"], shape.bit_lines
+        bit = np.arange(first, first + count * step, step, dtype=np.int32)
+    else:
+        before = int(layer.tiles[:tile, TILE_FIELDS.index("columns")].sum(dtype=np.int64))
+        at = before + tile * shape.extra
+        bit = layer.bit_lines[at : at + count]
+    return word, bit
 
 
 def blocks(layer: ProgramLayer, plane: int) -> Iterator[Block]:
