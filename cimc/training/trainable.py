@@ -250,8 +250,8 @@ class TrainableNetwork(LatentWeights):
             {"params": list(self.constants.values()), "lr_scale": 1.0},
         ]
         if recipe.rates == "relative":
-            layers, constants = self._network.layers, dict(self.constants.items())
-            groups = relative_groups(layers, dict(self.weights.items()), constants)
+            weights, constants = dict(self.weights.items()), dict(self.constants.items())
+            groups = relative_groups(self._network, weights, constants)
         for module in (*self.levels.values(), *self.steps.values()):
             learned = [p for p in module.parameters() if p.requires_grad]
             if learned:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cimc.ir import rewrite
 from cimc.training.optimizer import Stepper
 from cimc.training.parallel import Ranks
-from cimc.training.rates import unit_of_constant, unit_of_weight
+from cimc.training.rates import bias_of, unit_of_constant, unit_of_weight, units_of_biases
 from cimc.training.recipe import Recipe
+from cimc.verification.data import Data
 from tests.passes.networks import conv_net, lowered
 
 
@@ -66,3 +69,23 @@ def test_units_are_sizes_of_columns():
     torch.testing.assert_close(unit_of_weight(gemm, matrix)[:, 0], matrix.square().mean(1).sqrt())
     assert float(unit_of_constant(torch.tensor([3.0, 4.0]))) == pytest.approx(12.5**0.5)
     assert float(unit_of_constant(torch.zeros(3))) == 1.0
+
+
+def test_units_of_biases_are_sizes_of_channels():
+    images = np.random.default_rng(3).standard_normal((64, 3, 8, 8)).astype(np.float32)
+    net = lowered(conv_net(filters=4), "calibrate", data=Data({"x": images}, None, 64))
+    conv, gemm = net.layers.values()
+    weights = {
+        name: value * (10.0 if name == conv.weight else 1.0)
+        for name, value in rewrite.attributes(net.graph).items()
+    }
+    units = units_of_biases(net, weights)
+    nodes = {node.name: node for node in net.graph.graph.nodes}
+    name = bias_of(nodes[conv.uses[0].node])
+    # White inputs of power 1, but for the zeros around the image.
+    matrix = conv.geometry.to_matrix(weights[conv.weight])
+    expected = matrix.square().sum(1).sqrt().flatten()
+    assert units[name].shape == rewrite.attributes(net.graph)[name].shape
+    assert bool((units[name] <= 1.1 * expected).all())
+    assert bool((units[name] >= 0.7 * expected).all())
+    assert bias_of(nodes[gemm.uses[0].node]) in units
