@@ -6,15 +6,12 @@ that was killed goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tests.job_store import store
 from tests.zoo.cache import CACHE
 
 FOLDER: Final = CACHE / "training" / "jobs"
@@ -25,7 +22,7 @@ CHIPS: Final = 20
 #: Fine-tunings of each cell of a table.
 SEEDS: Final = (0, 1, 2)
 
-Row = dict[str, Any]
+Row = store.Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +80,7 @@ class Job:
     @property
     def key(self) -> str:
         """Hash of all that the result depends on."""
-        text = json.dumps([VERSION, asdict(self)], sort_keys=True, default=list)
-        return hashlib.sha256(text.encode()).hexdigest()[:20]
+        return store.key_of(self, VERSION)
 
     @property
     def chips(self) -> range:
@@ -103,39 +99,11 @@ class Job:
         return f"{self.network} {start}[{given}] {trained} ({changed}) seed {self.seed}"
 
 
-class Store:
-    """Results in a folder, one JSON file each, written atomically."""
+class Store(store.Store[Job]):
+    """Results of fine-tunings."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._folder = folder
-
-    def get(self, job: Job) -> Row | None:
-        """Return the result of a job; None: it has none, or it failed."""
-        row = self._read(job)
-        return None if row is None or "error" in row else row
-
-    def failed(self, job: Job) -> str | None:
-        """Return why a job failed; None: it did not."""
-        row = self._read(job)
-        return None if row is None else row.get("error")
-
-    def put(self, job: Job, row: Row) -> None:
-        """Keep a result, or ``{"error": ...}``."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=self._folder, suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({"job": asdict(job), **row}, file, default=list)
-        Path(name).replace(self._path(job))
-
-    def _path(self, job: Job) -> Path:
-        return self._folder / f"{job.key}.json"
-
-    def _read(self, job: Job) -> Row | None:
-        try:
-            found: Row = json.loads(self._path(job).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
-        return found
+        super().__init__(folder)
 
     def scores(self, jobs: Sequence[Job], evaluation: str) -> list[list[float] | None]:
         """Return the scores of the chips in one evaluation, of each job; None where missing."""

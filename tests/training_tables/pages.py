@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-import subprocess
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-import torch
-
+from tests.job_store.pages import Part, lines_of, made_by, write_lines
 from tests.training_tables.jobs import CHIPS, SEEDS, Job, Store
 from tests.training_tables.stats import Estimate, Scores
-from tests.zoo.cache import ROOT
-from tests.zoo.results import FOLDER, table_row
+
+__all__ = ["Part", "against", "constant", "counted", "write_page"]
 
 #: What ± and intervals are, for every page.
 READING = (
@@ -28,25 +22,6 @@ READING = (
     "`missing` that none is. Test chips have seeds 0 to {last}, chips of training above 2^62. "
     "Training, calibration and test samples are disjoint."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One table of a page.
-
-    Attributes:
-        title: Heading; '': none.
-        text: Before the table.
-        header: Of the columns.
-        rows: One a line.
-        after: After the table, e.g. a picture.
-    """
-
-    title: str
-    text: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    after: str = ""
 
 
 def write_page(
@@ -62,30 +37,12 @@ def write_page(
         parts: The tables.
         reading: Say what ± and intervals are.
     """
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=ROOT,
-        check=False,
-    ).stdout.strip()  # fmt: skip
-    today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-    made = (
-        f"Made by `python -m tests.training_tables.run {tables}`, then the same with `--write`, "
-        f"on {today} at {commit}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"{os.cpu_count()} cores."
-    )
-    lines = [f"# {title}", "", textwrap.fill(made, 99), "", text, ""]
-    lines += (
-        [textwrap.fill(READING.format(chips=CHIPS, last=CHIPS * len(SEEDS) - 1), 99), ""]
-        if reading
-        else []
-    )
-    for part in parts:
-        lines += [f"## {part.title}", ""] if part.title else []
-        lines += [textwrap.fill(part.text, 99), ""] if part.text else []
-        lines += [table_row(part.header), table_row(["---"] * len(part.header))]
-        lines += [*map(table_row, part.rows), ""]
-        lines += [part.after, ""] if part.after else []
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.md").write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    made = made_by(f"python -m tests.training_tables.run {tables}")
+    lines = [textwrap.fill(made, 99), "", text, ""]
+    if reading:
+        told = READING.format(chips=CHIPS, last=CHIPS * len(SEEDS) - 1)
+        lines += [textwrap.fill(told, 99), ""]
+    write_lines(name, title, [*lines, *lines_of(parts)])
 
 
 def counted(store: Store, jobs: Sequence[Job]) -> str:
