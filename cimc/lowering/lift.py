@@ -81,9 +81,7 @@ def _weight(layer: ProgramLayer, target: Target) -> Tensor:
 
 
 def _layer(layer: ProgramLayer, weight_name: str, program: DeviceProgram) -> CrossbarLayer:
-    floats: Mapping[str, Tensor] = (
-        {} if program.calibration is None else program.calibration.weights
-    )
+    kept = program.calibration
     return CrossbarLayer(
         name=layer.name,
         weight=weight_name,
