@@ -1,1 +1,0 @@
-"""Recompile a program for every chip of a fleet."""
