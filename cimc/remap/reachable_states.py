@@ -1,0 +1,45 @@
+"""States of cells: the nearest to a conductance, and numbers of columns for every weight."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def per_weight(value: Tensor, shape: torch.Size) -> Tensor:
+    """Return a number of the layer or of each column for every weight, a view.
+
+    Args:
+        value: ``(1,)`` or ``(groups * columns,)``.
+        shape: ``(groups, rows, columns)``.
+    """
+    if value.numel() == 1:
+        return value.reshape(1, 1, 1).expand(shape)
+    return value.reshape(shape[0], 1, shape[2]).expand(shape)
+
+
+def nearest_state(stuck_us: Tensor, states_us: Tensor) -> Tensor:
+    """Return the state nearest to the conductance of every stuck cell, -1 for healthy ones.
+
+    Args:
+        stuck_us: Conductances, NaN for healthy cells, ``(groups, rows, columns)`` [uS].
+        states_us: Ascending, ``(s,)`` or ``(groups * columns, s)`` [uS].
+
+    Returns:
+        int16 in the shape of ``stuck_us``; the lower of two states equally near.
+    """
+    found = torch.full(stuck_us.shape, -1, dtype=torch.int16)
+    at = (~stuck_us.isnan()).nonzero(as_tuple=True)
+    if not len(at[0]):
+        return found
+    g_us = stuck_us[at].double()
+    ends = (states_us[..., 1:].double() + states_us[..., :-1].double()) / 2
+    if ends.ndim == 1:
+        found[at] = torch.bucketize(g_us, ends).to(torch.int16)
+        return found
+    column = at[0] * stuck_us.shape[2] + at[2]
+    state = torch.zeros(g_us.shape, dtype=torch.int16)
+    for end in ends.T:
+        state += g_us > end[column]
+    found[at] = state
+    return found
