@@ -77,6 +77,7 @@ def test_healthy_chips_and_unmeasured_gains() -> None:
     assert all(bool(torch.isnan(plane).all()) for plane in found.stuck_us)
     number = counts(layer, found)
     assert (number.faulty_cells, number.affected_weights) == (0, 0)
+    layer = max(program.layers.values(), key=lambda one: len(one.tiles))
     measured = np.array([layer.tiles[0, 6]], np.int32)  # the others count as they are
     one = replace(fault_map(device, 24, 0.0, gains=True), gain_arrays=measured)
     lrs = cell_faults(layer, ChipFaults(one, device)).gain_lrs
