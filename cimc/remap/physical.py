@@ -13,8 +13,8 @@ import torch
 from cimc.faults.fault_map import AT_CONDUCTANCE, AT_G_MAX, AT_G_MIN, FaultMap
 from cimc.ir.layer import CrossbarLayer
 from cimc.program.model import FaultRecord, ProgramLayer
-from cimc.remap.options_types import CellFaults
 from cimc.remap.lines import TileLines, as_program_layer, tiles_of
+from cimc.remap.options_types import CellFaults
 from cimc.targets import Target
 
 Matrix = npt.NDArray[np.float32]
