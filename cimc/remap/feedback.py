@@ -1,0 +1,101 @@
+"""Error feedback over reachable values: what one weight gets wrong, the others make good.
+
+As :func:`cimc.quantizers.feedback.feedback`, but every weight takes the nearest of the values its
+own cells can still reach.  The error of the outputs of a weight matrix W replaced by Q is
+``tr((W - Q)' H (W - Q))``, H the second moments of the inputs; rows are walked one after the
+other (optimal brain surgeon with a fixed order, Frantar et al. 2023, GPTQ), here as nearest plane
+(Babai 1986) on a Cholesky factor.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from cimc.errors import UsageError
+from cimc.quantizers.feedback import DAMP, damped
+from cimc.remap.options_types import Options
+
+#: Rows whose errors are spread over all others at once, and over others of the same block.
+BLOCK: Final = 128
+SMALL_BLOCK: Final = 16
+#: How often the damping may grow tenfold where second moments are not definite.
+_TRIES: Final = 8
+
+
+def feedback(
+    wanted: Tensor, options: Options, h: Tensor, *, order: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return values whose outputs are near those of the weights wanted.
+
+    Args:
+        wanted: Weights, float32 ``(groups, rows, columns)``.
+        options: What each can reach, of that shape.
+        h: Damped second moments of the inputs, ``(groups, rows, rows)`` or ``(1, rows, rows)``.
+        order: Rows of each group from the last to the first to be fixed, ``(groups, rows)`` or
+            ``(1, rows)``; None: by rising curvature, so that what matters most is fixed first.
+
+    Returns:
+        Values, float32, and choices, ``(groups, rows, columns)`` each.
+
+    Raises:
+        UsageError: CIMC-U34, no damping makes the second moments definite.
+    """
+    groups, rows, columns = wanted.shape
+    if order is None:
+        order = torch.argsort(h.diagonal(dim1=1, dim2=2), dim=1, stable=True)
+    factor = cholesky(permuted(h, order)).to(wanted.dtype)
+    # Scaled once, so that what is spread needs no division row by row.
+    factor = factor / factor.diagonal(dim1=1, dim2=2)[:, :, None]
+    order = order.expand(groups, -1)
+    index = order[:, :, None].expand(groups, -1, columns)
+    target = torch.gather(wanted, 1, index)
+    exact = target.clone()
+    error = torch.zeros_like(target)
+    walked = options[torch.arange(groups)[:, None], order]
+    choice = _empty(options, wanted)
+    for stop in range(rows, 0, -BLOCK):
+        start = max(0, stop - BLOCK)
+        for end in range(stop, start, -SMALL_BLOCK):
+            first = max(start, end - SMALL_BLOCK)
+            for j in range(end - 1, first - 1, -1):
+                lost = (factor[:, j : j + 1, j + 1 : end] @ error[:, j + 1 : end])[:, 0]
+                value, choice[:, j] = walked[:, j].nearest(target[:, j] + lost)
+                error[:, j] = exact[:, j] - value
+            target[:, start:first] += factor[:, start:first, first:end] @ error[:, first:end]
+        target[:, :start] += factor[:, :start, start:stop] @ error[:, start:stop]
+    choice = torch.empty_like(choice).scatter_(1, index, choice)
+    return options.values(choice), choice
+
+
+def _empty(options: Options, like: Tensor) -> Tensor:
+    """Return room for choices in the shape of ``like``."""
+    _, some = options[:, :1].nearest(like[:, :1])
+    return torch.empty(like.shape, dtype=some.dtype)
+
+
+def permuted(h: Tensor, order: Tensor) -> Tensor:
+    """Return H with rows and columns in the given order, ``(groups, rows, rows)``."""
+    if len(h) == 1 and len(order) == 1:
+        return h[:, order[0]][:, :, order[0]]
+    h = h.expand(max(len(h), len(order)), -1, -1)
+    rows = torch.gather(h, 1, order[:, :, None].expand_as(h))
+    return torch.gather(rows, 2, order[:, None, :].expand_as(h))
+
+
+def cholesky(h: Tensor) -> Tensor:
+    """Return upper triangular R with ``R' R = H``, float64; damped where H is not definite.
+
+    Raises:
+        UsageError: CIMC-U34, no damping makes it definite.
+    """
+    wide = h.double()
+    for attempt in range(_TRIES):
+        factor: Tensor
+        factor, info = torch.linalg.cholesky_ex(wide, upper=True)
+        if not bool(info.any()):
+            return factor
+        wide = damped(wide, DAMP * 10.0 ** (attempt - 2))
+    raise UsageError("CIMC-U34", "second moments are not positive semidefinite")
