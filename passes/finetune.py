@@ -80,7 +80,8 @@ class Finetune(Pass):
         )
         run.done(history)
         # No epoch was better: what was compiled, to the code, and not its nearest levels.
-        trained = trainable.network() if history.kept else network
+        # Trained weights and constants are no longer made for one another with the float ones.
+        trained = replace(trainable.network(), float_constants={}) if history.kept else network
         return _said(trained, trainable.frozen)
 
 

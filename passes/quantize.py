@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.fx import Graph, Node
 
 from cimc.ir import rewrite
+from cimc.ir.channel_constants import add_to_channels, before_correction, channel_means
 from cimc.ir.folds import replaced
 from cimc.ir.input_vectors import channel_axis, input_vectors
 from cimc.ir.interpreter import interpret
 from cimc.ir.layer import Codebook, CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
 from cimc.ir.paired_walk import Step, live_bytes, paired_walk
-from cimc.ops.table import OPERATORS
 from cimc.passbase import Pass, PassContext
 from cimc.quantizers.curvature import Curvature
 from cimc.quantizers.layer import LayerQuantizer
@@ -141,15 +141,25 @@ class _Calibrated:
         watched = frozenset(u.node for layer in self.layers.values() for u in layer.uses)
         paired_walk(self.graph, self.tensors, runs, watched, self._quantize, self._correct)
         origins: dict[str, str | None] = {}
+        floats: dict[str, Tensor] = {}
         for node in list(self.graph.nodes):
             if node.name in self.corrections:
                 correction = self.corrections[node.name]
-                new, old = _add_bias(self.graph, self.tensors, node, correction)
+                new, old = add_to_channels(self.graph, self.tensors, node, correction)
                 origins[new] = old
+                floats[new] = _before(
+                    self.tensors[new], None if old is None else self.tensors[old]
+                )
         rewrite.sweep(self.graph)
         module = rewrite.build(self.graph, self.tensors)
         network = replaced(self.network, origins)
-        return replace(network, graph=module, layers=self.layers, stage=Stage.QUANTIZED)
+        return replace(
+            network,
+            graph=module,
+            layers=self.layers,
+            stage=Stage.QUANTIZED,
+            float_constants=floats,
+        )
 
     def _runs(self) -> list[list[Tensor]]:
         """Return the inputs of each run, of as many samples as memory allows."""
@@ -243,45 +253,10 @@ class _Calibrated:
         axis = axes.pop() if len(axes) == 1 else None
         if axis is None or not self.options.correct_means:
             return results
-        wanted, got = (_channel_means(v, axis) for v in (step.result, results))
+        wanted, got = (channel_means(v, axis) for v in (step.result, results))
         delta = wanted - got
         if not bool(torch.isfinite(delta).all()):
             return results
         self.corrections[step.node.name] = delta
         shape = [-1] + [1] * (results[0].ndim - 2) if axis == 1 else [-1]
         return [r + delta.reshape(shape) for r in results]
-
-
-def _channel_means(values: Sequence[Tensor], axis: int) -> Tensor:
-    flat = [v.float().movedim(axis, -1).reshape(-1, v.shape[axis]) for v in values]
-    return sum((f.sum(0) for f in flat), torch.zeros(1)) / sum(len(f) for f in flat)
-
-
-def _add_bias(
-    graph: Graph, tensors: dict[str, Tensor], node: Node, delta: Tensor
-) -> tuple[str, str | None]:
-    """Add a constant to each output channel of a node: in its bias, or in an addition after it.
-
-    Returns:
-        Name of the constant it is in, and of the bias that was there; None: there was none.
-    """
-    name = rewrite.operator_name(node)
-    scale = float(node.kwargs.get("beta", 1.0)) if name == "gemm" else 1.0  # type: ignore[arg-type]
-    bias = node.args[2] if len(node.args) > 2 else None
-    in_place = name in ("conv", "conv_transpose", "gemm") and scale != 0
-    if in_place and (bias is None or rewrite.is_constant(bias)):
-        old = tensors[str(bias.target)] if isinstance(bias, Node) else torch.zeros(())
-        with graph.inserting_before(node):
-            value = (old + delta / scale).to(delta.dtype)
-            new = rewrite.constant(graph, tensors, f"{node.name}_bias", value)
-        node.args = (*node.args[:2], new)
-        return str(new.target), str(bias.target) if isinstance(bias, Node) else None
-    spatial = rewrite.constant_of(node.args[1], tensors).ndim - 2 if "conv" in name else 0
-    shape = (-1, *[1] * spatial)
-    with graph.inserting_after(node):
-        new = rewrite.constant(graph, tensors, f"{node.name}_mean", delta.reshape(shape))
-    with graph.inserting_after(new):
-        add = graph.call_function(OPERATORS["add"].function, (node, new))
-    add.meta = dict(node.meta)
-    node.replace_all_uses_with(add, delete_user_cb=lambda user: user is not add)
-    return str(new.target), None

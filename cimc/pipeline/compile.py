@@ -244,4 +244,5 @@ def _kept(network: Network, data: Data) -> Calibration:
             for u in uses
             if u.statistics is not None and u.statistics.output_mean is not None
         },
+        constants=dict(network.float_constants),
     )
