@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.fx import Graph, Node
@@ -15,16 +13,16 @@ from torch.fx import Graph, Node
 from cimc.ir import rewrite
 from cimc.ir.channel_constants import add_to_channels, before_correction, channel_means
 from cimc.ir.folds import replaced
-from cimc.ir.input_vectors import channel_axis, input_vectors
+from cimc.ir.input_vectors import channel_axis
 from cimc.ir.interpreter import interpret
 from cimc.ir.layer import Codebook, CrossbarLayer, Use
 from cimc.ir.network import Network, Stage
-from cimc.ir.paired_walk import Step, live_bytes, paired_walk
+from cimc.ir.paired_walk import Step, paired_walk
+from cimc.lowering.calibration_runs import Place, curvature_of, runs_of
 from cimc.passbase import Pass, PassContext
 from cimc.quantizers.curvature import Curvature
 from cimc.quantizers.layer import LayerQuantizer
 from cimc.quantizers.threads import one_thread
-from cimc.verification.batches import split, subset
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,11 @@ class _Calibrated:
     def run(self) -> Network:
         self.graph, self.tensors = rewrite.copy(self.network.graph)
         self.layers = dict(self.network.layers)
-        runs = self._runs()
+        options, context = self.options, self.context
+        assert context.data is not None
+        runs = runs_of(
+            self.network, context.data, options.samples, options.mebibytes, context.batch
+        )
         self.shared = self._shared_curvature(runs)
         watched = frozenset(u.node for layer in self.layers.values() for u in layer.uses)
         paired_walk(self.graph, self.tensors, runs, watched, self._quantize, self._correct)
@@ -147,9 +149,8 @@ class _Calibrated:
                 correction = self.corrections[node.name]
                 new, old = add_to_channels(self.graph, self.tensors, node, correction)
                 origins[new] = old
-                floats[new] = _before(
-                    self.tensors[new], None if old is None else self.tensors[old]
-                )
+                bias = None if old is None else self.tensors[old]
+                floats[new] = before_correction(self.tensors[new], bias)
         rewrite.sweep(self.graph)
         module = rewrite.build(self.graph, self.tensors)
         network = replaced(self.network, origins)
@@ -161,21 +162,6 @@ class _Calibrated:
             float_constants=floats,
         )
 
-    def _runs(self) -> list[list[Tensor]]:
-        """Return the inputs of each run, of as many samples as memory allows."""
-        data, network = self.context.data, self.network
-        assert data is not None
-        one = split(subset(data, 1), network.inputs, batched=network.batched, batch=1)
-        per_sample = max(1, live_bytes(network.graph, self._tensors(one[0])))
-        most = max(1, self.options.mebibytes * 2**20 // (2 * per_sample))
-        chosen = subset(data, min(self.options.samples, most, data.samples))
-        batch = self.context.batch
-        feeds = split(chosen, network.inputs, batched=network.batched, batch=batch)
-        return [self._tensors(feed) for feed in feeds]
-
-    def _tensors(self, feed: Mapping[str, Any]) -> list[Tensor]:
-        return [torch.from_numpy(np.ascontiguousarray(feed[s.name])) for s in self.network.inputs]
-
     def _uses_of(self, node: Node) -> list[tuple[CrossbarLayer, Use]]:
         return [
             (layer, use)
@@ -184,30 +170,10 @@ class _Calibrated:
             if use.node == node.name
         ]
 
-    def _curvature(
-        self,
-        layer: CrossbarLayer,
-        use: Use,
-        node: Node,
-        runs: Sequence[tuple[Any, ...]],
-        results: Sequence[Any],
-        floats: Sequence[tuple[Any, ...]] = (),
-    ) -> Curvature:
+    def _curvature(self, layer: CrossbarLayer, use: Use, place: Place) -> Curvature:
         """Return how the inputs of a layer vary: around their mean where the mean is corrected."""
-        most = max(1, self.options.vectors // len(runs))
-        found = Curvature(layer.geometry.groups, layer.geometry.rows)
-        for number, (operands, value) in enumerate(zip(runs, results, strict=True)):
-            seed = self.context.seed + number
-            x = input_vectors(node, use.operand, operands, value, layer.geometry, most, seed)
-            wanted = None
-            if floats:  # the same places of the float network's inputs
-                before = floats[number]
-                wanted = input_vectors(
-                    node, use.operand, before, value, layer.geometry, most, seed
-                ).float()
-            found.add(x.float(), wanted)
-        found.centered = self.options.correct_means and channel_axis(node, use.operand) is not None
-        return found
+        vectors, correct = self.options.vectors, self.options.correct_means
+        return curvature_of(layer, use, place, vectors, self.context.seed, centered=correct)
 
     def _shared_curvature(self, runs: list[list[Tensor]]) -> dict[str, Curvature]:
         """Return the curvature of layers read several times, summed over their float inputs."""
@@ -218,7 +184,7 @@ class _Calibrated:
         def observe(node: Node, operands: tuple[Any, ...], value: Any) -> Any:
             for (name, layer), use in places.items():
                 if name == node.name:
-                    h = self._curvature(shared[layer], use, node, [operands], [value])
+                    h = self._curvature(shared[layer], use, Place(node, [operands], [value]))
                     sums[layer] = sums[layer].plus(h) if layer in sums else h
             return value
 
@@ -233,9 +199,8 @@ class _Calibrated:
                 continue
             curvature = self.shared.get(layer.name)
             if curvature is None:
-                curvature = self._curvature(
-                    layer, use, step.node, step.after, step.result, step.before
-                )
+                place = Place(step.node, step.after, step.result, step.before)
+                curvature = self._curvature(layer, use, place)
             weight = self.tensors[layer.weight].detach()
             matrix = layer.geometry.to_matrix(weight)
             with one_thread():
