@@ -16,9 +16,19 @@ from typing import TYPE_CHECKING
 from cimc.version import __version__
 
 if TYPE_CHECKING:
+    from cimc.faults import FaultMap, load_fault_map
     from cimc.pipeline.api import compile, load, run, sensitivity, verify
 
-__all__ = ["__version__", "compile", "load", "run", "sensitivity", "verify"]
+__all__ = [
+    "FaultMap",
+    "__version__",
+    "compile",
+    "load",
+    "load_fault_map",
+    "run",
+    "sensitivity",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -26,4 +36,8 @@ def __getattr__(name: str) -> object:
         from cimc.pipeline import api
 
         return getattr(api, name)
+    if name in ("FaultMap", "load_fault_map"):
+        from cimc import faults
+
+        return getattr(faults, name)
     raise AttributeError(f"module 'cimc' has no attribute {name!r}")

@@ -32,6 +32,8 @@ class FaultMap:
         temperature_k: At which it was measured; None: unknown [K].
         time_s: After programming at which it was measured; None: unknown [s].
         sha256: Of the file it was read from; '' when it was made in memory.
+        array_rows: Word lines of an array; None: unknown, or the target does not limit them.
+        array_columns: Bit lines of an array, likewise.
     """
 
     chip: str
@@ -45,6 +47,8 @@ class FaultMap:
     temperature_k: float | None = None
     time_s: float | None = None
     sha256: str = ""
+    array_rows: int | None = None
+    array_columns: int | None = None
 
     def record(self) -> FaultRecord:
         """Return what a program for this chip keeps of it."""
