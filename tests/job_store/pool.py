@@ -29,16 +29,19 @@ class Work:
         folder: Where results are kept; a run ends after its present jobs where there is a file
             ``stop`` in it.
         limit_s: A job that takes longer has failed [s].
+        since: Results that ended before this time (ISO) are found again; '': none are.
     """
 
     module: str
     folder: Path
     limit_s: int = 600
+    since: str = ""
 
     def __call__(self, job: Any) -> Row:
         """Run one job unless it is there; a failure is a result."""
         store: Store[Any] = Store(self.folder)
-        if (known := store.get(job)) is not None:
+        known = store.get(job)
+        if known is not None and known.get("ended", self.since) >= self.since:
             return known  # another run of this command did it meanwhile
         run: Callable[[Any], Row] = importlib.import_module(self.module).run
         signal.signal(signal.SIGALRM, self._late)

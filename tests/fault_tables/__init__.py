@@ -1,0 +1,1 @@
+"""Programs compiled around the faults of chips, and the pages of docs/results made of them."""
