@@ -8,7 +8,7 @@ import torch
 
 from cimc.executor.cells import StuckCells
 from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.positions import Block, blocks, planes_of
+from cimc.program.positions import Block, Lines, blocks, planes_of
 from cimc.targets import Target
 
 
@@ -64,8 +64,22 @@ def _inside(
     block: Block, cells: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return row and column in the block, and whether the cells of its array lie there."""
-    row = cells[:, 1] - block.word_line
-    column, between = np.divmod(cells[:, 2] - block.bit_line, block.step)
-    inside = (row >= 0) & (row < block.rows.stop - block.rows.start) & (between == 0)
-    inside &= (column >= 0) & (column < block.columns.stop - block.columns.start)
-    return row, column, inside
+    row, column = (
+        _index(lines, cells[:, k])
+        for k, lines in enumerate((block.word_lines, block.bit_lines), 1)
+    )
+    return row, column, (row >= 0) & (column >= 0)
+
+
+def _index(lines: Lines, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return where lines stand among those of a block; -1: nowhere."""
+    if isinstance(lines, slice):
+        step = lines.step or 1
+        index, between = np.divmod(wanted - lines.start, step)
+        known = (between == 0) & (index >= 0) & (wanted < lines.stop)
+    else:
+        order = np.argsort(lines)
+        near = np.searchsorted(lines, wanted, sorter=order).clip(max=len(lines) - 1)
+        index = order[near]
+        known = lines[index] == wanted
+    return np.where(known, index, -1)

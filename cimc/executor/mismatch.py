@@ -16,7 +16,7 @@ from cimc.executor.converters import Mismatch
 from cimc.executor.physics import Physics
 from cimc.executor.site import Site
 from cimc.program.model import ProgramLayer
-from cimc.program.positions import blocks
+from cimc.program.positions import blocks, numbers
 from cimc.targets.lanes import bit_lines, lane_count
 
 _NONE = Mismatch(None, None)
@@ -49,8 +49,7 @@ def mismatch_of(
             if block.array not in drawn:
                 count = -(-site.array_size(block.array)[1] // together)
                 drawn[block.array] = _errors(circuit, seed, block.array, count)
-            lines = torch.arange(block.bit_lines.start, block.bit_lines.stop, block.step)
-            which = lines // together
+            which = torch.from_numpy(numbers(block.bit_lines) // together)
             first = block.group * columns
             place = slice(first + block.columns.start, first + block.columns.stop)
             tile = first_rows[block.rows.start]

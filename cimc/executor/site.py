@@ -10,7 +10,7 @@ import torch
 from cimc.device import seeding
 from cimc.executor.physics import Physics
 from cimc.program.model import ProgramLayer
-from cimc.program.positions import Block, blocks, planes_of
+from cimc.program.positions import Block, blocks, numbers, planes_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,6 @@ class Site:
         planes = range(planes_of(self.layer))
         here = [b for p in planes for b in blocks(self.layer, p) if b.array == array]
         return (
-            rows or max(block.word_lines.stop for block in here),
-            columns or max(block.bit_lines.stop for block in here),
+            rows or 1 + max(int(numbers(block.word_lines).max()) for block in here),
+            columns or 1 + max(int(numbers(block.bit_lines).max()) for block in here),
         )

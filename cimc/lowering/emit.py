@@ -6,11 +6,12 @@ import operator
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from torch.fx import Node
 
 from cimc.errors import InternalError
 from cimc.ir import rewrite
-from cimc.ir.layer import CrossbarLayer
+from cimc.ir.layer import TILE_FIELDS, CrossbarLayer
 from cimc.ir.network import Network
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
@@ -29,12 +30,6 @@ def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> Dev
         elif node.op == "output":
             results = tuple(str(references.of(n)) for n in node.args[0])
     constants = {name: tensors[name].detach() for name in dict.fromkeys(references.constants)}
-    # The last array of each layer: that of its tiles, or its twin.
-    arrays = [
-        int(layer.tiles[:, 6].max()) + (1 if layer.layout is None else layer.layout.arrays) - 1
-        for layer in network.layers.values()
-        if layer.tiles is not None and len(layer.tiles)
-    ]
     return DeviceProgram(
         inputs=network.inputs,
         outputs=network.outputs,
@@ -43,11 +38,22 @@ def emit(network: Network, target: Target, provenance: Mapping[str, Any]) -> Dev
         constants=constants,
         layers={name: _layer(layer, network) for name, layer in network.layers.items()},
         target=target.plain(),
-        arrays=max(arrays) + 1 if arrays else 0,
+        arrays=len(_arrays(network)),
         provenance=provenance,
         warnings=network.warnings,
         batched=network.batched,
     )
+
+
+def _arrays(network: Network) -> set[int]:
+    """Return the numbers of the arrays in use: those of tiles, and their twins."""
+    return {
+        int(array) + twin
+        for layer in network.layers.values()
+        if layer.tiles is not None
+        for array in np.unique(layer.tiles[:, TILE_FIELDS.index("array")])
+        for twin in range(1 if layer.layout is None else layer.layout.arrays)
+    }
 
 
 class _References:

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
 
 from cimc.device.states import look_up
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
 from cimc.program.model import DeviceProgram, ProgramLayer
+from cimc.program.positions import Block, blocks, planes_of, tile_lines
 from cimc.program.size import layout, tile_cells
 from cimc.targets import Target
 
@@ -42,6 +42,8 @@ class Placement:
         array_row: First physical row.
         array_column: First physical column.
         array_columns: Physical columns.
+        word_lines: Word line of every row, where the layer has a map; None: in order.
+        bit_lines: First bit line of every column, likewise.
         twin: 0; 1 for the array that holds G- of pairs in twin arrays.
     """
 
@@ -55,6 +57,8 @@ class Placement:
     array_row: int
     array_column: int
     array_columns: int
+    word_lines: tuple[int, ...] | None = None
+    bit_lines: tuple[int, ...] | None = None
     twin: int = 0
 
 
@@ -63,12 +67,14 @@ class Occupancy:
     """How full the arrays of a program are.
 
     Attributes:
+        numbers: Numbers of the arrays in use, ascending, int64 ``(arrays,)``.
         tiles: Tiles on each array, int64 ``(arrays,)``.
         cells: Cells in use on each array, int64 ``(arrays,)``.
         rows: Rows of each array, int64 ``(arrays,)``; of an unlimited array, those in use.
         columns: Columns, likewise.
     """
 
+    numbers: npt.NDArray[np.int64]
     tiles: npt.NDArray[np.int64]
     cells: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
@@ -76,15 +82,16 @@ class Occupancy:
 
 
 def occupancy(program: DeviceProgram) -> Occupancy:
-    """Return how full each array is."""
-    count = program.arrays
+    """Return how full each array in use is."""
+    numbers = arrays_in_use(program)
+    count = len(numbers)
     tiles, cells, rows, columns = (np.zeros(count, np.int64) for _ in range(4))
     for layer in program.layers.values():
         table = layer.tiles.astype(np.int64)
         shape = layout(layer)
         right = table[:, 8] + shape.width(table[:, 5])
         for twin in range(shape.arrays):
-            array = table[:, _ARRAY] + twin
+            array = np.searchsorted(numbers, table[:, _ARRAY] + twin)
             tiles += np.bincount(array, minlength=count)
             np.add.at(cells, array, tile_cells(layer) // shape.arrays)
             np.maximum.at(rows, array, table[:, 7] + table[:, 3])
@@ -94,31 +101,51 @@ def occupancy(program: DeviceProgram) -> Occupancy:
         rows[:] = fixed["rows"]
     if fixed["columns"] is not None:
         columns[:] = fixed["columns"]
-    return Occupancy(tiles, cells, rows, columns)
+    return Occupancy(numbers, tiles, cells, rows, columns)
+
+
+def arrays_in_use(program: DeviceProgram) -> npt.NDArray[np.int64]:
+    """Return the numbers of the arrays that hold weights, ascending, int64 ``(arrays,)``."""
+    used = [
+        (layer.tiles[:, _ARRAY, None].astype(np.int64) + np.arange(layout(layer).arrays)).ravel()
+        for layer in program.layers.values()
+    ]
+    return np.unique(np.concatenate(used)) if used else np.empty(0, np.int64)
 
 
 def placements(program: DeviceProgram, array: int) -> tuple[Placement, ...]:
     """Return the tiles on an array, in the order of the layers.
 
     Raises:
-        ProgramError: ``CIMC-P27``, the program has no such array.
+        ProgramError: ``CIMC-P27``, the program uses no such array.
     """
-    if not 0 <= array < program.arrays:
-        raise ProgramError(
-            "CIMC-P27",
-            f"no array {array}: the program uses {program.arrays}",
-            hint=f"0 to {program.arrays - 1}" if program.arrays else "",
-        )
-    return tuple(
+    found = tuple(
         _placement(layer, tile, twin)
         for layer in program.layers.values()
         for twin in range(layout(layer).arrays)
         for tile in np.flatnonzero(layer.tiles[:, _ARRAY] == array - twin).tolist()
     )
+    if not found:
+        raise ProgramError(
+            "CIMC-P27",
+            f"no array {array}: the program uses {program.arrays}",
+            hint=_listed(arrays_in_use(program)),
+        )
+    return found
+
+
+def _listed(numbers: npt.NDArray[np.int64]) -> str:
+    """Return the numbers of arrays in short."""
+    if not len(numbers):
+        return ""
+    first, last = int(numbers[0]), int(numbers[-1])
+    gaps = last - first + 1 - len(numbers)
+    return f"{first} to {last}" + (f", but for {gaps} between" if gaps else "")
 
 
 def _placement(layer: ProgramLayer, tile: int, twin: int) -> Placement:
     f = dict(zip(TILE_FIELDS, layer.tiles[tile].tolist(), strict=True))
+    word, bit = tile_lines(layer, tile)
     return Placement(
         layer=layer.name,
         tile=tile,
@@ -130,12 +157,16 @@ def _placement(layer: ProgramLayer, tile: int, twin: int) -> Placement:
         array_row=f["array_row"],
         array_column=f["array_column"],
         array_columns=layout(layer).width(f["columns"]),
+        word_lines=None if layer.word_lines is None else tuple(word.tolist()),
+        bit_lines=None if layer.bit_lines is None else tuple(bit.tolist()),
         twin=twin,
     )
 
 
 def conductance_us(program: DeviceProgram, array: int) -> Matrix:
     """Return the conductance every cell of an array is to be programmed to.
+
+    Cells that the chip's fault map sticks hold the state nearest to theirs.
 
     Args:
         program: The program.
@@ -158,40 +189,21 @@ def conductance_us(program: DeviceProgram, array: int) -> Matrix:
     idle = 0.0 if device.encoding == "signed" else device.cell.g_min_us
     out = np.full((rows, columns), idle, np.float32)
     for tile in tiles:
-        r, c = tile.array_row, tile.array_column
-        cells = out[r : r + tile.rows, c : c + tile.array_columns]
-        _fill(cells, program.layers[tile.layer], tile)
+        layer = program.layers[tile.layer]
+        for plane in range(planes_of(layer)):
+            for block in blocks(layer, plane, [tile.tile]):
+                if block.array == array:
+                    out[block.place] = _values(layer, plane, block)
     return out
 
 
-def _fill(out: Matrix, layer: ProgramLayer, tile: Placement) -> None:
-    """Write the cells of one tile to its place, float32 ``(rows, physical columns)``."""
-    rows = slice(tile.row, tile.row + tile.rows)
-    columns = slice(tile.column, tile.column + tile.columns)
-    planes = layer.cells.planes
-    if layer.encoding == "offset-column":
-        offset = column_tile(layer, tile.column)
-        out[:, : tile.columns] = _values(layer, planes[0][tile.group, rows, columns], tile)
-        out[:, tile.columns] = _values(layer, planes[1][tile.group, rows, offset], tile)
-        return
-    if layout(layer).arrays > 1:
-        planes = planes[tile.twin : tile.twin + 1]
-    for number, plane in enumerate(planes):
-        out[:, number :: len(planes)] = _values(layer, plane[tile.group, rows, columns], tile)
-
-
-def column_tile(layer: ProgramLayer, column: int) -> int:
-    """Return the index of the column tile that starts at a column, among those of the layer."""
-    starts = np.unique(layer.tiles[:, TILE_FIELDS.index("column")])
-    return int(np.searchsorted(starts, column))
-
-
-def _values(layer: ProgramLayer, cells: Tensor, tile: Placement) -> Matrix:
-    """Return the conductances of cells, ``(rows,)`` or ``(rows, columns)`` of a tile."""
-    states = layer.cells.states_us
+def _values(layer: ProgramLayer, plane: int, block: Block) -> Matrix:
+    """Return the conductances of the cells of a block, float32 ``(rows, columns)`` [uS]."""
+    cells, states = layer.cells.planes[plane][block.cells], layer.cells.states_us
     if states is None:
         return cells.numpy()
     if states.ndim == 2:
-        first = tile.group * layer.geometry.columns + tile.column
-        return look_up(states[first : first + tile.columns], cells[None])[0].numpy()
+        first = block.group * layer.geometry.columns
+        own = states[first + block.columns.start : first + block.columns.stop]
+        return look_up(own, cells[None])[0].numpy()
     return look_up(states, cells).numpy()

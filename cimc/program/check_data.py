@@ -1,10 +1,10 @@
-"""Rules of what goes along with a program: golden vectors, calibration data, faults."""
+"""Rules of what goes along with a program: golden vectors and calibration data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,11 @@ from torch import Tensor
 
 from cimc.errors import ProgramError
 from cimc.ir.network import Signal
+from cimc.program.check_faults import check_faults
 from cimc.program.check_layers import float_range
 from cimc.program.model import DeviceProgram
 from cimc.program.values import STORABLE
 from cimc.targets import Target
-
-_STATES: Final = (1, 2, 3)
 
 
 def check_vectors(program: DeviceProgram, target: Target) -> None:
@@ -43,7 +42,15 @@ def check_vectors(program: DeviceProgram, target: Target) -> None:
             )
         for name, mean in data.means.items():
             _check_floats(mean, None, f"calibration mean '{name}'")
-    _check_faults(program, target)
+        _check_constants(data.constants, program.constants)
+    check_faults(program, target)
+
+
+def _check_constants(values: Mapping[str, Tensor], known: Mapping[str, Tensor]) -> None:
+    """Constants are of the program, of their shape there, and finite."""
+    _check_known(values, known.keys(), "calibration constant")
+    for name, value in values.items():
+        _check_floats(value, tuple(known[name].shape), f"calibration constant '{name}'")
 
 
 def _check_names(values: Mapping[str, Any], signals: Iterable[Signal], what: str) -> None:
@@ -92,30 +99,3 @@ def _check_floats(tensor: Tensor, shape: tuple[int, ...] | None, where: str) -> 
         )
     if tensor.numel() and not all(math.isfinite(v) for v in float_range(tensor)):
         raise ProgramError("CIMC-P23", "a value is not finite", where=where)
-
-
-def _check_faults(program: DeviceProgram, target: Target) -> None:
-    """Each fault is a state that exists, of a cell that exists."""
-    faults = program.faults
-    if faults is None:
-        return
-    cells, values = faults.cells, faults.conductance_us
-    where = f"fault map of chip '{faults.chip[:80]}'"
-    if cells.dtype != np.int32 or cells.ndim != 2 or cells.shape[1] != 4:
-        raise ProgramError("CIMC-P24", f"is {cells.dtype} {list(cells.shape)}", where=where)
-    if values.dtype != np.float32 or values.shape != (len(cells),):
-        raise ProgramError(
-            "CIMC-P24", f"conductances are {values.dtype} {list(values.shape)}", where=where
-        )
-    if not np.isfinite(values).all() or (values < 0).any():
-        raise ProgramError("CIMC-P24", "a conductance is not finite or negative", where=where)
-    limits = (target.arrays, target.array.rows, target.array.columns)
-    for k, limit in enumerate(limits):
-        column = cells[:, k]
-        wrong = np.flatnonzero((column < 0) | (column >= (limit or np.iinfo(np.int32).max)))
-        if wrong.size:
-            raise ProgramError(
-                "CIMC-P24", f"cell {cells[wrong[0], :3].tolist()} does not exist", where=where
-            )
-    if not np.isin(cells[:, 3], _STATES).all():
-        raise ProgramError("CIMC-P24", f"a state is none of {_STATES}", where=where)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cimc.errors import ProgramError
 from cimc.ir.layer import TILE_FIELDS
+from cimc.program.check_lines import check_cells_used_once, check_maps, mapped_arrays
 from cimc.program.model import DeviceProgram, ProgramLayer
 from cimc.program.size import layout
 from cimc.targets import Target
@@ -34,10 +35,13 @@ def check_placement(program: DeviceProgram, target: Target) -> None:
         tiles = layer.tiles.astype(np.int64)
         _check_rows(layer, tiles, where)
         _check_columns(layer, tiles, where)
+        check_maps(layer, target, where)
         places.append(_places(layer, tiles, target, where))
     place = np.concatenate(places)
     _check_arrays(program, place, target)
-    _check_overlaps(place)
+    mapped = mapped_arrays(program)
+    _check_overlaps(place[~np.isin(place[:, 0], mapped)])
+    check_cells_used_once(program, mapped)
 
 
 def _field(tiles: Table, name: str) -> Any:
@@ -139,20 +143,24 @@ def _places(layer: ProgramLayer, tiles: Table, target: Target, where: str) -> Ta
 
 
 def _check_arrays(program: DeviceProgram, place: Table, target: Target) -> None:
-    """The number of arrays is the number used; unlimited arrays have no gaps."""
-    used = np.unique(place[:, 0])
-    if program.arrays != len(used) or (used.size and used[-1] != len(used) - 1):
+    """The number of arrays is the number used; of an unlimited chip they have no gaps."""
+    used, index = np.unique(place[:, 0], return_inverse=True)
+    if program.arrays != len(used):
+        raise ProgramError(
+            "CIMC-P21", f"{len(used)} arrays are used, not {program.arrays}", where="arrays"
+        )
+    if target.arrays is None and used.size and used[-1] != len(used) - 1:
         raise ProgramError(
             "CIMC-P21",
-            f"arrays are not numbered 0 to {program.arrays - 1} without gaps",
+            f"arrays are not numbered 0 to {len(used) - 1} without gaps",
             where="arrays",
         )
     if target.array.rows is not None and target.array.columns is not None:
         return
     # Without a limit the tiles themselves bound an array: no farther out than side by side.
     for low, high in ((1, 2), (3, 4)):
-        room = np.bincount(place[:, 0], weights=place[:, high] - place[:, low])
-        wrong = np.flatnonzero(place[:, high] > room[place[:, 0]])
+        room = np.bincount(index, weights=place[:, high] - place[:, low])
+        wrong = np.flatnonzero(place[:, high] > room[index])
         if wrong.size:
             raise ProgramError(
                 "CIMC-P21",

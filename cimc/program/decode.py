@@ -57,6 +57,16 @@ class Tensors:
         self.taken.add(name)
         return tensor
 
+    def take_if_there(
+        self, name: str, dtype: torch.dtype, shape: tuple[int | None, ...]
+    ) -> Tensor | None:
+        """Return a tensor as :meth:`take` does; None where there is none of that name.
+
+        Raises:
+            ProgramError: ``CIMC-P10``.
+        """
+        return self.take(name, dtype, shape) if name in self.tensors else None
+
     def group(self, prefix: str) -> dict[str, Tensor]:
         """Return all tensors of a group, by the rest of their name."""
         found = {n: t for n, t in self.tensors.items() if n.startswith(f"{prefix}/")}
@@ -137,6 +147,10 @@ def _layer(record: manifest.LayerRecord, tensors: Tensors, twin: bool) -> Progra
         files.of_layer(name, "tiles"), torch.int32, (record.tiles, len(TILE_FIELDS))
     )
     row_tiles = tensors.take(files.of_layer(name, "row_tiles"), torch.int32, (record.row_tiles, 2))
+    word, bit = (
+        tensors.take_if_there(files.of_layer(name, key), torch.int32, (None,))
+        for key in ("word_lines", "bit_lines")
+    )
     return ProgramLayer(
         name=name,
         source=record.source,
@@ -147,6 +161,8 @@ def _layer(record: manifest.LayerRecord, tensors: Tensors, twin: bool) -> Progra
         row_tiles=row_tiles.numpy(),
         uses=tuple(_use(record, k, tensors) for k in range(len(record.uses))),
         twin=twin and record.encoding == "differential-pair",
+        word_lines=None if word is None else word.numpy(),
+        bit_lines=None if bit is None else bit.numpy(),
     )
 
 
@@ -239,9 +255,9 @@ def _calibration(tensors: Mapping[str, Tensor] | None) -> Calibration | None:
     if tensors is None:
         return None
     taken = Tensors(files.CALIBRATION, tensors)
-    inputs, weights, means = (taken.group(g) for g in ("input", "weight", "mean"))
+    inputs, *rest = (taken.group(g) for g in ("input", "weight", "mean", "constant"))
     taken.finish()
-    return Calibration(_arrays(inputs), weights, means)
+    return Calibration(_arrays(inputs), *rest)
 
 
 def _faults(record: manifest.FaultsRecord | None, tensors: Tensors) -> FaultRecord | None:
@@ -249,4 +265,19 @@ def _faults(record: manifest.FaultsRecord | None, tensors: Tensors) -> FaultReco
         return None
     cells = tensors.take(files.FAULT_CELLS, torch.int32, (record.cells, 4))
     values = tensors.take(files.FAULT_CONDUCTANCES, torch.float32, (record.cells,))
-    return FaultRecord(record.chip, cells.numpy(), values.numpy())
+    if record.gain_arrays is None:
+        return FaultRecord(record.chip, cells.numpy(), values.numpy())
+    count = record.gain_arrays
+    arrays = tensors.take(files.GAIN_ARRAYS, torch.int32, (count,))
+    lrs, hrs = (
+        tensors.take_if_there(name, torch.float32, (count, None, None))
+        for name in (files.GAIN_LRS, files.GAIN_HRS)
+    )
+    return FaultRecord(
+        record.chip,
+        cells.numpy(),
+        values.numpy(),
+        arrays.numpy(),
+        None if lrs is None else lrs.numpy(),
+        None if hrs is None else hrs.numpy(),
+    )

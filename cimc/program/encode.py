@@ -17,6 +17,7 @@ from cimc.program.container_write import Source
 from cimc.program.model import (
     Calibration,
     DeviceProgram,
+    FaultRecord,
     Golden,
     Operation,
     ProgramLayer,
@@ -38,12 +39,20 @@ def program_tensors(program: DeviceProgram) -> dict[str, Source]:
         tensors.update(_layer_tensors(layer))
         out.update(_plane_sources(layer))
     if program.faults is not None:
-        tensors[files.FAULT_CELLS] = to_tensor(program.faults.cells, where=files.FAULT_CELLS)
-        tensors[files.FAULT_CONDUCTANCES] = to_tensor(
-            program.faults.conductance_us, where=files.FAULT_CONDUCTANCES
-        )
+        tensors.update(_fault_tensors(program.faults))
     out.update({name: container_write.of_tensor(t, where=name) for name, t in tensors.items()})
     return out
+
+
+def _fault_tensors(faults: FaultRecord) -> dict[str, Tensor]:
+    values = {
+        files.FAULT_CELLS: faults.cells,
+        files.FAULT_CONDUCTANCES: faults.conductance_us,
+        files.GAIN_ARRAYS: faults.gain_arrays,
+        files.GAIN_LRS: faults.gain_lrs,
+        files.GAIN_HRS: faults.gain_hrs,
+    }
+    return {n: to_tensor(v, where=n) for n, v in values.items() if v is not None}
 
 
 def _layer_tensors(layer: ProgramLayer) -> dict[str, Tensor]:
@@ -52,6 +61,9 @@ def _layer_tensors(layer: ProgramLayer) -> dict[str, Tensor]:
         "tiles": to_tensor(layer.tiles, where=layer.name),
         "row_tiles": to_tensor(layer.row_tiles, where=layer.name),
     }
+    for key, lines in (("word_lines", layer.word_lines), ("bit_lines", layer.bit_lines)):
+        if lines is not None:
+            tensors[key] = to_tensor(lines, where=layer.name)
     if layer.cells.states_us is not None:
         tensors["states_us"] = layer.cells.states_us
     if layer.cells.multipliers is not None:
@@ -108,7 +120,12 @@ def can_be_replayed(golden: Golden) -> bool:
 
 def calibration_tensors(data: Calibration) -> dict[str, Source]:
     """Return the tensors of ``calibration.safetensors``."""
-    return _sources({"input": data.inputs, "weight": data.weights, "mean": data.means})
+    return _sources({
+        "input": data.inputs,
+        "weight": data.weights,
+        "mean": data.means,
+        "constant": data.constants,
+    })  # fmt: skip
 
 
 def _sources(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
@@ -137,10 +154,17 @@ def manifest_data(program: DeviceProgram, blobs: Mapping[str, BlobRecord]) -> di
         ],
         "operations": [_operation(o) for o in program.operations],
         "layers": [_layer(layer) for layer in program.layers.values()],
-        "faults": None
-        if program.faults is None
-        else {"chip": program.faults.chip, "cells": len(program.faults.cells)},
+        "faults": None if program.faults is None else _faults(program.faults),
         "files": {name: _file(record) for name, record in blobs.items()},
+    }
+
+
+def _faults(faults: FaultRecord) -> dict[str, Any]:
+    gains = faults.gain_arrays
+    return {
+        "chip": faults.chip,
+        "cells": len(faults.cells),
+        "gain_arrays": None if gains is None else len(gains),
     }
 
 

@@ -16,6 +16,9 @@ ALLOWED: Final = REQUIRED | {GOLDEN, CALIBRATION}
 
 FAULT_CELLS: Final = "faults/cells"
 FAULT_CONDUCTANCES: Final = "faults/conductance_us"
+GAIN_ARRAYS: Final = "faults/gain_arrays"
+GAIN_LRS: Final = "faults/gain_lrs"
+GAIN_HRS: Final = "faults/gain_hrs"
 
 
 def constant(name: str) -> str:

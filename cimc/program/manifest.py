@@ -10,7 +10,7 @@ from cimc.errors import ProgramError
 
 FORMAT: Final = "cimc-device-program"
 #: Version of the format this reader and writer speak.
-VERSION: Final = 2
+VERSION: Final = 3
 
 Name = Annotated[str, Field(min_length=1, max_length=4096)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -139,6 +139,7 @@ class FaultsRecord(Record):
 
     chip: str
     cells: Count
+    gain_arrays: Count | None
 
 
 #: Element type, shape, sha256.
@@ -157,7 +158,7 @@ class Manifest(Record):
     """The whole of ``program.yaml``, in the order it is written."""
 
     format: Literal["cimc-device-program"]
-    version: Literal[2]
+    version: Literal[3]
     provenance: dict[str, Any]
     warnings: list[str]
     target: dict[str, Any]

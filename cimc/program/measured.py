@@ -18,7 +18,7 @@ from torch import Tensor
 from cimc.errors import ProgramError
 from cimc.program.arrays import MAX_CELLS, occupancy
 from cimc.program.model import DeviceProgram, ProgramLayer
-from cimc.program.positions import Block, blocks, planes_of
+from cimc.program.positions import Block, blocks, numbers, planes_of
 
 Matrix = npt.NDArray[np.float32]
 
@@ -42,10 +42,11 @@ class Readback:
     arrays: Mapping[int, Matrix]
 
 
-def shapes(program: DeviceProgram) -> tuple[tuple[int, int], ...]:
-    """Return rows and columns of every array of a program, as its read-back must have them."""
+def shapes(program: DeviceProgram) -> dict[int, tuple[int, int]]:
+    """Return rows and columns of every array in use, as its read-back must have them."""
     found = occupancy(program)
-    return tuple(zip(found.rows.tolist(), found.columns.tolist(), strict=True))
+    sizes = zip(found.rows.tolist(), found.columns.tolist(), strict=True)
+    return dict(zip(found.numbers.tolist(), sizes, strict=True))
 
 
 def check(program: DeviceProgram, readback: Readback) -> None:
@@ -58,14 +59,14 @@ def check(program: DeviceProgram, readback: Readback) -> None:
     """
     _require_conductances(program, readback)
     wanted = shapes(program)
-    missing = [k for k in range(program.arrays) if k not in readback.arrays]
-    unknown = sorted(k for k in readback.arrays if not 0 <= k < program.arrays)
-    last = program.arrays - 1
-    named = f"array_0 to array_{last}" if last > 0 else "array_0"
-    for what, numbers in (("lacks", missing), ("holds the unknown", unknown)):
-        if numbers:
-            listed = ", ".join(f"array_{k}" for k in numbers[:_LISTED])
-            more = f" and {len(numbers) - _LISTED} more" if len(numbers) > _LISTED else ""
+    missing = [k for k in wanted if k not in readback.arrays]
+    unknown = sorted(readback.arrays.keys() - wanted.keys())
+    ends = f"array_{min(wanted, default=0)}", f"array_{max(wanted, default=0)}"
+    named = " to ".join(dict.fromkeys(ends))
+    for what, some in (("lacks", missing), ("holds the unknown", unknown)):
+        if some:
+            listed = ", ".join(f"array_{k}" for k in some[:_LISTED])
+            more = f" and {len(some) - _LISTED} more" if len(some) > _LISTED else ""
             raise ProgramError(
                 "CIMC-P71",
                 f"the read-back {what} {listed}{more}",
@@ -143,7 +144,7 @@ def planes(program: DeviceProgram, readback: Readback) -> dict[str, tuple[Tensor
 def _plane(layer: ProgramLayer, number: int, readback: Readback) -> Tensor:
     out = np.empty(tuple(layer.cells.planes[number].shape), np.float32)
     for block in blocks(layer, number):
-        cells = readback.arrays[block.array][block.word_lines, block.bit_lines]
+        cells = readback.arrays[block.array][block.place]
         if np.isnan(cells).any():
             raise _not_read(layer, block, cells, readback)
         out[block.cells] = cells
@@ -154,7 +155,7 @@ def _not_read(
     layer: ProgramLayer, block: Block, cells: Matrix, readback: Readback
 ) -> ProgramError:
     row, column = (int(i) for i in np.argwhere(np.isnan(cells))[0])
-    row, column = block.word_line + row, block.bit_line + column * block.step
+    row, column = numbers(block.word_lines)[row], numbers(block.bit_lines)[column]
     return ProgramError(
         "CIMC-P73",
         f"a cell of layer '{layer.name}' was not read",
@@ -169,7 +170,7 @@ def cells(program: DeviceProgram) -> int:
     Raises:
         ProgramError: CIMC-P72, an array is too large to be one matrix.
     """
-    sizes = [rows * columns for rows, columns in shapes(program)]
+    sizes = [rows * columns for rows, columns in shapes(program).values()]
     if max(sizes, default=0) > MAX_CELLS:
         raise ProgramError("CIMC-P72", f"an array of {max(sizes)} cells is too large")
     return sum(sizes)

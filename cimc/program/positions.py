@@ -1,12 +1,13 @@
 """Where the cells of a layer lie: array, word line and bit line, from the tile table.
 
 Two views of the same thing: the blocks of a plane, one a tile, for what is worked out array by
-array; and dense tables, one number a cell.
+array; and dense tables, one number a cell.  Rows and columns of a tile lie on lines in order, or
+where the maps of the layer have them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ from cimc.program.model import ProgramLayer
 from cimc.program.size import layout
 
 Table = npt.NDArray[np.int32]
+#: Lines of an array, as an index of an axis.
+Lines = slice | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,21 +28,20 @@ class Block:
 
     Attributes:
         group: Matrix of the stack.
-        rows: Rows of the plane; word lines ``word_line``, ``word_line + 1``, ...
-        columns: Columns of the plane; bit lines ``bit_line``, ``bit_line + step``, ...
+        rows: Rows of the plane.
+        columns: Columns of the plane.
         array: Number of the array.
-        word_line: Of the first row.
-        bit_line: Of the first column.
-        step: Bit lines from one column to the next.
+        word_lines: Word lines of the rows: a slice where they are in order, else int64
+            ``(rows,)``.
+        bit_lines: Bit lines of the columns, likewise.
     """
 
     group: int
     rows: slice
     columns: slice
     array: int
-    word_line: int
-    bit_line: int
-    step: int
+    word_lines: Lines
+    bit_lines: Lines
 
     @property
     def cells(self) -> tuple[int, slice, slice]:
@@ -47,15 +49,12 @@ class Block:
         return self.group, self.rows, self.columns
 
     @property
-    def word_lines(self) -> slice:
-        """Word lines of the rows."""
-        return slice(self.word_line, self.word_line + self.rows.stop - self.rows.start)
-
-    @property
-    def bit_lines(self) -> slice:
-        """Bit lines of the columns."""
-        count = self.columns.stop - self.columns.start
-        return slice(self.bit_line, self.bit_line + (count - 1) * self.step + 1, self.step)
+    def place(self) -> tuple[Lines, Lines]:
+        """Index of the cells in their array ``(word lines, bit lines)``, rows by columns."""
+        word, bit = self.word_lines, self.bit_lines
+        if isinstance(word, slice) or isinstance(bit, slice):
+            return word, bit
+        return word[:, None], bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,23 +122,36 @@ def tile_lines(layer: ProgramLayer, tile: int) -> tuple[Table, Table]:
     return word, bit
 
 
-def blocks(layer: ProgramLayer, plane: int) -> Iterator[Block]:
-    """Yield the blocks of one plane, in the order of the tile table; they make up the plane."""
+def numbers(lines: Lines) -> npt.NDArray[np.int64]:
+    """Return the numbers of lines, int64 ``(n,)``."""
+    if isinstance(lines, slice):
+        return np.arange(lines.start, lines.stop, lines.step or 1)
+    return lines
+
+
+def blocks(layer: ProgramLayer, plane: int, tiles: Sequence[int] | None = None) -> Iterator[Block]:
+    """Yield the blocks of one plane, in the order of the tile table; they make up the plane.
+
+    Args:
+        layer: The layer.
+        plane: Number of the plane.
+        tiles: Only these tiles; None: all.
+    """
     column_tile = _column_tile(layer)
-    for number, values in enumerate(layer.tiles.tolist()):
-        tile = dict(zip(TILE_FIELDS, values, strict=True))
-        first, step = _bit_line(layer, plane, tile["columns"])
+    shared = _shared(layer, plane)
+    word_starts, bit_starts = map_offsets(layer)
+    for number in range(len(layer.tiles)) if tiles is None else tiles:
+        tile = dict(zip(TILE_FIELDS, layer.tiles[number].tolist(), strict=True))
         columns = slice(tile["column"], tile["column"] + tile["columns"])
-        if _shared(layer, plane):
+        if shared:
             columns = slice(int(column_tile[number]), int(column_tile[number]) + 1)
         yield Block(
             group=tile["group"],
             rows=slice(tile["row"], tile["row"] + tile["rows"]),
             columns=columns,
             array=tile["array"] + (plane if layer.twin else 0),
-            word_line=tile["array_row"],
-            bit_line=tile["array_column"] + first,
-            step=step,
+            word_lines=_word_lines(layer, tile, int(word_starts[number])),
+            bit_lines=_bit_lines(layer, plane, tile, int(bit_starts[number])),
         )
 
 
@@ -154,23 +166,30 @@ def _dense(layer: ProgramLayer, plane: int) -> Positions:
     out = [np.empty((geometry.groups, geometry.rows, columns), np.int32) for _ in range(3)]
     array, word_line, bit_line = out
     for block in blocks(layer, plane):
-        word = np.arange(block.word_lines.start, block.word_lines.stop, dtype=np.int32)
-        lines = block.bit_lines
         array[block.cells] = block.array
-        word_line[block.cells] = word[:, None]
-        bit_line[block.cells] = np.arange(lines.start, lines.stop, lines.step, dtype=np.int32)
+        word_line[block.cells] = numbers(block.word_lines)[:, None]
+        bit_line[block.cells] = numbers(block.bit_lines)
     return Positions(*out)
 
 
-def _bit_line(layer: ProgramLayer, plane: int, columns: int) -> tuple[int, int]:
-    """Return the first bit line of a plane in a tile, and the bit lines from column to column."""
-    if layer.twin:
-        return 0, 1
-    if layer.encoding in ("differential-pair", "bit-sliced"):
-        return plane, planes_of(layer)  # G+ left of G-; slices from the least multiplier on
-    if _shared(layer, plane):
-        return columns, 1  # right of the last weight
-    return 0, 1
+def _word_lines(layer: ProgramLayer, tile: Mapping[str, int], start: int) -> Lines:
+    """Return the word lines of a tile; its numbers start there in the map."""
+    if layer.word_lines is None:
+        return slice(tile["array_row"], tile["array_row"] + tile["rows"])
+    return layer.word_lines[start : start + tile["rows"]].astype(np.int64)
+
+
+def _bit_lines(layer: ProgramLayer, plane: int, tile: Mapping[str, int], start: int) -> Lines:
+    """Return the bit lines of a plane in a tile; its numbers start there in the map."""
+    count = 1 if _shared(layer, plane) else tile["columns"]
+    skipped = tile["columns"] if _shared(layer, plane) else 0  # right of the last weight
+    step = layout(layer).bit_lines
+    right = plane if step > 1 else 0  # G+ left of G-; slices from the least multiplier on
+    if layer.bit_lines is None:
+        first = tile["array_column"] + skipped + right
+        return slice(first, first + (count - 1) * step + 1, step)
+    first = start + skipped
+    return layer.bit_lines[first : first + count].astype(np.int64) + right
 
 
 def _shared(layer: ProgramLayer, plane: int) -> bool:

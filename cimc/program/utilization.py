@@ -47,7 +47,7 @@ def layer_utilization(program: DeviceProgram) -> dict[str, LayerUtilization]:
 
 def _of_layer(layer: ProgramLayer, full: Occupancy) -> LayerUtilization:
     twins = np.arange(layout(layer).arrays)
-    arrays = np.unique(layer.tiles[:, _ARRAY, None] + twins)
+    arrays = np.searchsorted(full.numbers, np.unique(layer.tiles[:, _ARRAY, None] + twins))
     cells = cells_used(layer)
     groups, rows, columns = layer.geometry.shape
     return LayerUtilization(

@@ -363,7 +363,6 @@ TILES = "layer/fc1/tiles"
         (TILES, (0, 6), 24, "CIMC-P21"),
         (TILES, (0, 6), -1, "CIMC-P21"),
         (TILES, (0, 6), 2, "CIMC-P21"),  # on another tile
-        (TILES, (0, 6), 9, "CIMC-P21"),  # leaves a gap
         (TILES, (0, 7), 1, "CIMC-P21"),
         (TILES, (0, 7), -1, "CIMC-P21"),
         (TILES, (0, 7), 2**31 - 1, "CIMC-P21"),
@@ -566,8 +565,8 @@ def rehashed(forge: Forge, path: Path, content: bytes) -> dict[str, object]:
         "? " * 100_000,
         "a: !!python/object/apply:os.system [id]",
         "--- {}\n--- {}",
-        "format: cimc-device-program\nversion: 2\n",
-        "format: cimc-device-program\nversion: 2\nformat: cimc-device-program\n",
+        "format: cimc-device-program\nversion: 3\n",
+        "format: cimc-device-program\nversion: 3\nformat: cimc-device-program\n",
         "a: " + "x" * 1_000_000,
         "a: '" + "x" * 1_000_000,
         "[" + "1," * 100_000 + "]",

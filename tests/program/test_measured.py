@@ -127,7 +127,7 @@ def test_of_another_chip() -> None:
 
 def test_bounds() -> None:
     program = mlp()
-    assert shapes(program) == ((32, 24),) * 8
+    assert shapes(program) == dict.fromkeys(range(8), (32, 24))
     assert cells(program) == 8 * 32 * 24
 
 
