@@ -111,12 +111,16 @@ class Calibration:
         means: Float layer output means by operation name, float32 ``(groups * columns,)``.
         constants: By name, the digital constants that the compiler changed to make good what
             quantization does to means, as they were in the float network.
+        originals: What a program made for one chip had before, see :mod:`cimc.remap.originals`:
+            ``constant/NAME``, and ``plane0/LAYER``, ``gain/LAYER``, ``states/LAYER`` and so on;
+            recompiling it for another chip starts from these.  Empty in other programs.
     """
 
     inputs: Mapping[str, npt.NDArray[Any]]
     weights: Mapping[str, Tensor]
     means: Mapping[str, Tensor]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
+    originals: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
