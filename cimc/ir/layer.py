@@ -260,6 +260,8 @@ class CrossbarLayer:
         word_lines: Physical word line of every logical row of every tile; set by ``remap``, see
             :class:`cimc.program.model.ProgramLayer`; None: in order.
         bit_lines: The same of columns.
+        remapped: Its cells and its weight in the graph are of one chip, set by ``remap``; the
+            codebook is still that of healthy cells.
     """
 
     name: str
@@ -275,3 +277,4 @@ class CrossbarLayer:
     layout: Layout | None = None
     word_lines: npt.NDArray[np.int32] | None = None
     bit_lines: npt.NDArray[np.int32] | None = None
+    remapped: bool = False

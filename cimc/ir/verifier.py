@@ -165,12 +165,14 @@ def sliced_levels_are_sums(network: Network) -> Iterator[str]:
 
 
 def the_graph_holds_the_quantized_weights(network: Network) -> Iterator[str]:
-    """The graph computes with the levels the codes name."""
+    """The graph computes with the levels the codes name, unless it is of one chip's cells."""
     tensors = rewrite.attributes(network.graph)
     for name, layer in network.layers.items():
         book, shape = layer.codebook, layer.geometry.shape
         weight = tensors[layer.weight]
         if book is None or tuple(book.codes.shape) != shape or weight.numel() != math.prod(shape):
+            continue
+        if layer.remapped:
             continue
         matrix = layer.geometry.to_matrix(weight)
         # Evenly spread rows: what goes wrong goes wrong for a whole layer, and this is run often.
