@@ -119,3 +119,10 @@ def cells(network: str, levels: int, method: Method, **given: Any) -> list[Job]:
     """Return the fine-tunings of one cell of a table, one a seed."""
     seeds = SEEDS[:1] if method == "quantized" else SEEDS  # not trained: only chips differ
     return [job(network, levels, method, seed, **given) for seed in seeds]
+
+
+def control(network: str, seed: int) -> Job:
+    """Return the float network trained on, as long and as longer training is: no levels."""
+    samples, epochs = LONGER_TRAINING
+    recipe = {**RECIPE, "loss": "cross-entropy", "noise": "none", "epochs": epochs}
+    return Job(network, "ideal", {}, {}, recipe, samples, EVALUATIONS[:1], seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from tests.training_tables import networks
+from tests.training_tables.gdq_jobs import control
 from tests.training_tables.jobs import SEEDS, Evaluation, Job, Store
 from tests.training_tables.pages import Part, against, constant, counted, write_page
 from tests.training_tables.stats import Estimate, cell, difference, gap_cell, of
@@ -32,6 +33,9 @@ RECIPE: Final[dict[str, Any]] = {
     "validation": 0.0,
 }
 SAMPLES: Final = 10_000
+#: Of longer training, which is from labels.
+LONGER: Final[dict[str, Any]] = {"epochs": 4, "loss": "cross-entropy"}
+LONGER_SAMPLES: Final = 40_000
 EVALUATIONS: Final = (
     # [NM] has quantized weights and activations and nothing else.  Without ADCs inputs in one
     # pulse are the same as bit by bit, and faster.
@@ -53,7 +57,15 @@ Training: {samples:,} of 54,000 training images, {epochs} epochs, Adam, learning
 better."""
 
 
-def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool = False) -> Job:
+def job(
+    network: str,
+    bits: int,
+    variant: str | None,
+    seed: int,
+    *,
+    pinned: bool = False,
+    longer: bool = False,
+) -> Job:
     """Return one fine-tuning; variant None: N multipliers fitted, not trained.
 
     Args:
@@ -62,6 +74,7 @@ def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool
         variant: Of the levels.
         seed: Of training and chips.
         pinned: First and last layer digital, in full precision.
+        longer: Eight times as long, and from labels.
     """
     quantizer = VARIANTS[variant or "multipliers"][0]
     options: dict[str, Any] = {"quantizer": quantizer, "per_column": False}
@@ -71,18 +84,21 @@ def job(network: str, bits: int, variant: str | None, seed: int, *, pinned: bool
     changes: dict[str, object] = {"slices.count": bits}
     if variant is not None:
         training = {**RECIPE, "levels": variant, "activation_bits": bits}
+        if longer:
+            training |= LONGER
         if pinned:
             training["first_last_bits"] = 0  # they have no converters
     else:
         changes["read.dac_bits"] = bits
     shown = EVALUATIONS if seed == SEEDS[0] else EVALUATIONS[:1]
-    return Job(network, "otp", changes, options, training, SAMPLES, shown, seed=seed)
+    samples = LONGER_SAMPLES if longer else SAMPLES
+    return Job(network, "otp", changes, options, training, samples, shown, seed=seed)
 
 
-def cells(network: str, bits: int, variant: str | None, *, pinned: bool = False) -> list[Job]:
+def cells(network: str, bits: int, variant: str | None, **given: bool) -> list[Job]:
     """Return the fine-tunings of one cell, one a seed."""
     seeds = SEEDS[:1] if variant is None else SEEDS  # without training there is nothing to draw
-    return [job(network, bits, variant, seed, pinned=pinned) for seed in seeds]
+    return [job(network, bits, variant, seed, **given) for seed in seeds]
 
 
 def entries() -> list[tuple[str, int, str | None, bool]]:
@@ -106,10 +122,24 @@ def more_jobs() -> list[Job]:
     return [job for n, b, v, pinned in entries() if pinned for job in cells(n, b, v, pinned=True)]
 
 
-def row(store: Store, network: str, bits: int, variant: str | None, pinned: bool) -> list[str]:
+def longer_jobs() -> list[Job]:
+    """Return those of longer training, N multipliers first."""
+    variants = sorted(VARIANTS, key=lambda v: v != "multipliers")
+    return [
+        one
+        for variant in variants
+        for network in NETWORKS
+        for bits in BITS
+        for one in cells(network, bits, variant, longer=True)
+    ]
+
+
+def row(
+    store: Store, network: str, bits: int, variant: str | None, pinned: bool, longer: bool = False
+) -> list[str]:
     """Return one row."""
-    found = cells(network, bits, variant, pinned=pinned)
-    best = cells(network, bits, "multipliers", pinned=pinned)
+    found = cells(network, bits, variant, pinned=pinned, longer=longer)
+    best = cells(network, bits, "multipliers", pinned=pinned, longer=longer)
     base = networks.float_score(network)
     clean, chips = store.scores(found, "clean"), store.scores(found, "otp")
     ahead = difference(clean, constant(base, clean))
@@ -144,9 +174,17 @@ def write(store: Store) -> None:
         rows = [row(store, n, b, v, p) for n, b, v, p in entries() if n == network]
         text = f"Float: {networks.float_score(network):.2f} % on 10,000 test images."
         parts.append(Part(network, text, header, rows))
+        rows = [row(store, network, b, v, False, True) for b in BITS for v in VARIANTS]
+        controls = [control(network, seed) for seed in SEEDS]
+        text = (
+            f"{LONGER_SAMPLES:,} images, {LONGER['epochs']} epochs, from labels. The float "
+            "network trained on as long, without levels: "
+            f"{cell(of(store.scores(controls, 'clean')))}."
+        )
+        parts.append(Part(f"{network}, longer training", text, header, rows))
     text = TEXT.format(
         samples=SAMPLES, epochs=RECIPE["epochs"], rate=RECIPE["learning_rate"], chips=20
     )
     title = "N multipliers [NM Tables 1, 2]"
-    text += f" {counted(store, main_jobs() + more_jobs())}"
-    write_page("n-multipliers", title, "nm nm-more", text, parts)
+    text += f" {counted(store, main_jobs() + more_jobs() + longer_jobs())}"
+    write_page("n-multipliers", title, "nm nm-more nm-longer", text, parts)

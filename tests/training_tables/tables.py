@@ -35,4 +35,9 @@ TABLES: Final[dict[str, Table]] = {
     "ste-more": Table(ste.more_jobs, ste.write, extra=True),
     "gdq-more": Table(gdq.more_jobs, gdq.write, extra=True),
     "nm-more": Table(nm.more_jobs, nm.write, extra=True),
+    "gdq-longer": Table(gdq.longer_jobs, gdq.write, extra=True),
+    "dense-longer": Table(
+        detection_segmentation.longer_jobs, detection_segmentation.write, extra=True
+    ),
+    "nm-longer": Table(nm.longer_jobs, nm.write, extra=True),
 }
