@@ -1,5 +1,6 @@
 """Fault maps: which cells of one chip cannot be programmed, and how the others vary."""
 
+from cimc.faults.against import checked, laid_over, require_same_chip
 from cimc.faults.fault_map import AT_CONDUCTANCE, AT_G_MAX, AT_G_MIN, FaultMap
 from cimc.faults.rates import Clusters, Rates
 from cimc.faults.reader import load_fault_map
@@ -13,7 +14,10 @@ __all__ = [
     "Clusters",
     "FaultMap",
     "Rates",
+    "checked",
+    "laid_over",
     "load_fault_map",
+    "require_same_chip",
     "sample",
     "save_fault_map",
 ]
