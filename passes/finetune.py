@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
-
-from cimc.ir.network import Array, Network, Stage
-from cimc.ops.arrays import is_small_float, to_tensor
+from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.quantizers.periphery.fit import Method
 from cimc.training.parallel import local_device
-from cimc.training.settings import Teacher
-from cimc.training.teacher import LAYER
-
-if TYPE_CHECKING:
-    from cimc.training.trainable import TrainableNetwork
 
 
 @dataclass(frozen=True)
@@ -31,6 +23,8 @@ class Finetune(Pass):
     3. Without training data the network is left as it is.
     4. Cells and converter ranges are of the weights before: the passes that set them run again
        after this one.  Ranges of DACs that were trained stay.
+    5. With the faults of one chip in ``context`` the network is one that was put on that chip, and
+       is trained for it [NM §3.6, §3.7]: cells and converter ranges are then of the new weights.
 
     Attributes:
         uniform: Levels are equally spaced, and stay so.
@@ -57,9 +51,22 @@ class Finetune(Pass):
         run = context.training
         if run is None:
             return network
+        from cimc.training.float_teacher import teacher_of
+        from cimc.training.for_chip import check_recipe, train_for_chip
         from cimc.training.loop import fit
         from cimc.training.trainable import TrainableNetwork
 
+        method = Method(self.input_method, self.adc_method, self.percentile)
+        if context.faults is not None:
+            return train_for_chip(
+                network,
+                context.target,
+                context.faults,
+                run,
+                method=method,
+                progress=lambda what, share: context.progress(_named(what), share),
+            )
+        check_recipe(run.recipe, chip=False)
         run = replace(run, device=local_device(run.device))
         trainable = TrainableNetwork(
             network,
@@ -67,14 +74,14 @@ class Finetune(Pass):
             run.recipe,
             device=run.device,
             uniform=self.uniform,
-            method=Method(self.input_method, self.adc_method, self.percentile),
+            method=method,
         )
         history = fit(
             trainable,
             run,
             signals_in=network.inputs,
             signals_out=network.outputs,
-            teacher=_teacher(network, trainable, taps=run.recipe.layer_weight > 0),
+            teacher=teacher_of(network, trainable, taps=run.recipe.layer_weight > 0),
             batched=network.batched,
             progress=lambda what, share: context.progress(_named(what), share),
         )
@@ -88,30 +95,6 @@ class Finetune(Pass):
 def _named(what: str) -> str:
     """Return a message of the loop under the name of this pass."""
     return what.replace("fine-tune", Finetune.name, 1)
-
-
-def _teacher(network: Network, trainable: TrainableNetwork, *, taps: bool) -> Teacher:
-    """Return the float network as a function of arrays.
-
-    Args:
-        network: Names of inputs and outputs.
-        trainable: Knows the float network.
-        taps: Give what its layers compute too.
-    """
-
-    def teacher(feed: Mapping[str, Array]) -> dict[str, Array]:
-        inputs = [to_tensor(feed[s.name]) for s in network.inputs]
-        outputs, layers = trainable.teacher(inputs, taps=taps)
-        said = {s.name: v for s, v in zip(network.outputs, outputs, strict=True)}
-        said.update({LAYER + name: value for name, value in layers.items()})
-        return {n: _array(value) for n, value in said.items() if isinstance(value, Tensor)}
-
-    return teacher
-
-
-def _array(value: Tensor) -> Array:
-    """Return a tensor as an array; those of types that numpy has not as float32."""
-    return (value.float() if is_small_float(str(value.dtype)[6:]) else value).numpy()
 
 
 def _said(network: Network, frozen: Mapping[str, tuple[str, ...]]) -> Network:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, is_dataclass
 from itertools import pairwise
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
@@ -13,7 +13,7 @@ from cimc.errors import UsageError
 from cimc.targets import Target
 from cimc.targets.compatibility import SWITCHES
 from cimc.targets.problems import Marks, Problem, shortened
-from cimc.training.recipe import Recipe
+from cimc.training.recipe import FaultTraining, Recipe
 
 #: Key of a recipe that holds these settings.
 SECTION: Final = "training"
@@ -72,6 +72,8 @@ RANGES: Final[Mapping[str, _Range]] = {
     "validation_chips": _COUNT,
     "checkpoint_steps": _COUNT_OR_NONE,
     "seed": _NOT_NEGATIVE,
+    "faults.snap_every": _COUNT_OR_NONE,
+    "faults.delta": _POSITIVE,
 }
 
 #: Settings that do something only with a value of another: the other, and those values.
@@ -107,17 +109,7 @@ def training_recipe(section: object, file: str = "", marks: Marks | None = None)
             (), f"{SECTION} must be a mapping of settings", values, f"{SECTION}: {{epochs: 3}}"
         )
     reader = _Refusals(file, marks)
-    hints = get_type_hints(Recipe)
-    for key in values:
-        if key not in hints:
-            near = difflib.get_close_matches(str(key), hints, n=1)
-            raise reader.error(
-                (key,),
-                f"there is no setting {key!r} of {SECTION}",
-                hint=f"'{near[0]}'" if near else "one of " + ", ".join(sorted(hints)),
-            )
-    read = {key: reader.value(key, value, hints[key]) for key, value in values.items()}
-    recipe = Recipe(**read)
+    recipe: Recipe = reader.settings((), values, Recipe)
     reader.together(recipe)
     return recipe
 
@@ -140,8 +132,26 @@ class _Refusals:
         shown = "" if got is None else f" (got {shortened(got)})"
         return UsageError("CIMC-U54", f"{message}{shown}", where=where, hint=hint)
 
+    def settings(self, path: tuple[str, ...], values: Mapping[Any, Any], kind: Any) -> Any:
+        """Return settings by name as the class of them."""
+        hints = get_type_hints(kind)
+        for key in values:
+            if key not in hints:
+                near = difflib.get_close_matches(str(key), hints, n=1)
+                raise self.error(
+                    (*path, key),
+                    f"there is no setting {key!r} of {'.'.join((SECTION, *path))}",
+                    hint=f"'{near[0]}'" if near else "one of " + ", ".join(sorted(hints)),
+                )
+        read = {k: self.value(".".join((*path, k)), v, hints[k]) for k, v in values.items()}
+        return kind(**read)
+
     def value(self, key: str, value: object, kind: Any) -> Any:
         """Return a value as the setting's type has it."""
+        if is_dataclass(kind):
+            if not isinstance(value, Mapping):
+                raise self._wrong(key, "must be a mapping of settings", value, f"{key}: {{}}")
+            return self.settings((key,), value, kind)
         if get_origin(kind) is Literal:
             if value not in get_args(kind) or not isinstance(value, str):
                 names = ", ".join(get_args(kind))
@@ -155,6 +165,8 @@ class _Refusals:
             return value
         if value is None and type(None) in get_args(kind):
             return None
+        if int in get_args(kind):
+            return self._number(key, value, int)
         return self._items(key, value)
 
     def _number(self, key: str, value: object, kind: type) -> int | float:
@@ -193,6 +205,7 @@ class _Refusals:
                     own,
                     f"{other}: {values[0]}, or leaving {key} out",
                 )
+        self._faults(recipe)
         if recipe.schedule == "step" and not recipe.milestones:
             raise self._wrong("schedule", "needs milestones", "step", "milestones: [2]")
         late = [e for e in recipe.milestones if e >= recipe.epochs]
@@ -218,13 +231,34 @@ class _Refusals:
                 "lambda_epochs: 0",
             )
 
+    def _faults(self, recipe: Recipe) -> None:
+        """Refuse settings of faults that do nothing with the others."""
+        faults = recipe.faults
+        if faults.method == "validity" and recipe.quantization != "regularized":
+            raise self._wrong(
+                "faults.method",
+                f"does nothing with quantization: {recipe.quantization}, which has no loss that "
+                "draws weights to levels",
+                faults.method,
+                "quantization: regularized, or method: reachable",
+            )
+        if faults.delta != FaultTraining().delta and faults.method != "validity":
+            raise self._wrong(
+                "faults.delta",
+                f"does nothing with method: {faults.method}",
+                faults.delta,
+                "method: validity, or leaving delta out",
+            )
+
     def _wrong(self, key: str, what: str, value: object, hint: str) -> UsageError:
-        return self.error((key,), f"{SECTION}.{key} {what}", value, hint)
+        return self.error(tuple(key.split(".")), f"{SECTION}.{key} {what}", value, hint)
 
     @staticmethod
     def _default(key: str) -> str:
-        value = next(f.default for f in fields(Recipe) if f.name == key)
-        return f"{key}: {value}"
+        settings: Any = Recipe()
+        for name in key.split("."):
+            settings = getattr(settings, name)
+        return f"{key.split('.')[-1]}: {settings}"
 
 
 def check_with_target(recipe: Recipe, target: Target, quantizer: str, levels: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import torch
@@ -15,6 +15,8 @@ from cimc.ir.network import Network
 from cimc.targets import Target
 from cimc.training.analog_forward import Weight
 from cimc.training.parameters import start_of, without_gradient
+from cimc.training.reachable_levels import KnownCells, ReachableLevels
+from cimc.training.reachable_sums import ReachableSums
 from cimc.training.recipe import Recipe
 from cimc.training.weight_levels import WeightLevels, levels_of
 
@@ -28,7 +30,24 @@ class LatentWeights(nn.Module):
         frozen: Crossbar layers that no gradient reaches, with the opaque nodes in the way.
     """
 
-    def __init__(self, network: Network, target: Target, recipe: Recipe, *, uniform: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        target: Target,
+        recipe: Recipe,
+        *,
+        uniform: bool,
+        known: Mapping[str, KnownCells] | None = None,
+    ) -> None:
+        """Take the weights of a network.
+
+        Args:
+            network: With cells.
+            target: The device.
+            recipe: How levels move.
+            uniform: Levels are equally spaced.
+            known: Cells of the one chip that is trained for, by layer; None: for any chip.
+        """
         super().__init__()
         self._network, self._target, self._recipe = network, target, recipe
         self._regularized = recipe.quantization == "regularized"
@@ -39,10 +58,16 @@ class LatentWeights(nn.Module):
         self.weights, self.levels = nn.ParameterDict(), nn.ModuleDict()
         for name, layer in network.layers.items():
             weight, before = tensors[layer.weight], floats.get(layer.weight)
-            latent = start_of(weight, before, regularized=self._regularized)
+            # On one chip weights start where they were put for it, whatever they are drawn to.
+            floated = self._regularized and known is None
+            latent = start_of(weight, before, regularized=floated)
             learns = name not in self.frozen
             self.weights[layer.weight] = nn.Parameter(latent, requires_grad=learns)
-            if layer.codebook is not None:
+            if known is not None and name in known:
+                kind = ReachableLevels if recipe.levels == "fixed" else ReachableSums
+                matrix = layer.geometry.to_matrix(latent)
+                self.levels[layer.weight] = kind(known[name], recipe, matrix)
+            elif layer.codebook is not None:
                 self.levels[layer.weight] = levels_of(
                     layer.codebook,
                     layer.geometry.to_matrix(latent),
@@ -59,6 +84,11 @@ class LatentWeights(nn.Module):
         levels = self.levels[layer.weight]
         assert isinstance(levels, WeightLevels)
         return levels
+
+    def reachable_of(self, layer: CrossbarLayer) -> ReachableLevels | None:
+        """Return what the cells of a layer can reach on the chip that is trained for."""
+        levels = self.levels_of(layer)
+        return levels if isinstance(levels, ReachableLevels) else None
 
     def matrix_of(self, layer: CrossbarLayer) -> Tensor:
         """Return the latent weight of a layer, ``(groups, rows, columns)``."""

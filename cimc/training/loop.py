@@ -55,6 +55,9 @@ class Trainable(Protocol):
     def after_step(self) -> None:
         """Test whether levels still fit [GDQ Alg. 1]."""
 
+    def after_epoch(self, epochs: int) -> None:
+        """Do what is done every few epochs, so many of which are done."""
+
     def refit(self, data: Data) -> None:
         """Fit converter ranges to the weights as they are."""
 
@@ -182,6 +185,7 @@ class _Run:
                 self._keeper.save(place)
         self._net.eval()
         self._stepper.require_finite(epoch, place.step)
+        self._net.after_epoch(epoch + 1)
         every = recipe.refit_epochs
         if every and ((epoch + 1) % every == 0 or epoch + 1 == recipe.epochs):
             self._net.refit(self._samples.subset(self._refit_units()))

@@ -13,6 +13,37 @@ Noise = Literal["device", "gaussian", "none"]
 Gradient = Literal["straight-through", "no-grad", "detached", "full"]
 Quantization = Literal["straight-through", "regularized"]
 LevelsLearned = Literal["fixed", "step", "multipliers"]
+FaultMethod = Literal["reachable", "nearest-valid", "validity"]
+Variability = Literal["measured", "ignore"]
+
+
+@dataclass(frozen=True, slots=True)
+class FaultTraining:
+    """How the stuck cells of one chip enter its training [NM §3.6].
+
+    Attributes:
+        method: ``reachable``: in every step each weight is quantized to the nearest value that
+            its own cells can reach; ``nearest-valid``: training knows nothing of faults, and every
+            ``snap_every`` epochs weights with stuck cells are replaced by their nearest valid
+            values (Hanif & Shafique 2023, as [NM §3.6] emulates it); ``validity``: the same, and
+            the quantization loss draws weights to values they can reach [NM Eq. 11].
+        snap_every: Weights with stuck cells are replaced by their nearest valid values every so
+            many epochs [-]; 0: never.  None: 4 as the paper has it, 0 with ``reachable``, where
+            no step leaves them.
+        delta: Delta of [NM Eq. 11], what a value costs that cannot be reached, relative to the
+            square of the largest weight the layer's cells can hold [-].
+    """
+
+    method: FaultMethod = "reachable"
+    snap_every: int | None = None
+    delta: float = 4.0
+
+    @property
+    def period(self) -> int:
+        """Epochs from one replacement to the next [-]; 0: none."""
+        if self.snap_every is not None:
+            return self.snap_every
+        return 0 if self.method == "reachable" else 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +109,10 @@ class Recipe:
             or ``last`` epoch; ``best`` needs validation data and is ``last`` without.
         checkpoint_steps: Steps between checkpoints [-]; 0: one an epoch.
         seed: Of order, chips and everything drawn.
+        faults: How stuck cells of the one chip that is compiled for enter training.
+        variability: Where device-to-device variation of that chip was measured: ``measured``:
+            weights are chosen from the values that its cells really have [NM Eq. 12]; ``ignore``:
+            from those of nominal cells.
     """
 
     epochs: int = 3
@@ -116,3 +151,5 @@ class Recipe:
     keep: Keep = "best"
     checkpoint_steps: int = 0
     seed: int = 0
+    faults: FaultTraining = FaultTraining()
+    variability: Variability = "measured"

@@ -17,7 +17,7 @@ from cimc.executor.physics import physics_of
 from cimc.executor.prepare import read_of
 from cimc.ir import rewrite
 from cimc.ir.interpreter import call, interpret, last_uses
-from cimc.ir.layer import TRAINED, CrossbarLayer, Fitted, Use
+from cimc.ir.layer import TRAINED, Cells, CrossbarLayer, Fitted, Use
 from cimc.ir.network import Network
 from cimc.lowering.assign import assign
 from cimc.lowering.converters import Sampling, fit_converters
@@ -31,6 +31,7 @@ from cimc.training.chip_reads import ChipMaker, ChipReads
 from cimc.training.converter_ranges import ConverterRanges
 from cimc.training.differentiable_cells import check_differentiable
 from cimc.training.input_steps import input_steps
+from cimc.training.known_chip import KnownChip
 from cimc.training.latent_weights import LatentWeights, on_cpu
 from cimc.training.parameters import trained_constants
 from cimc.training.rates import relative_groups
@@ -73,6 +74,7 @@ class TrainableNetwork(LatentWeights):
         device: str | torch.device = "cpu",
         uniform: bool = False,
         method: Method = SEARCH,
+        known: KnownChip | None = None,
     ) -> None:
         """Take a network whose cells are assigned.
 
@@ -83,25 +85,35 @@ class TrainableNetwork(LatentWeights):
             device: torch device.
             uniform: Levels are equally spaced and stay so.
             method: How converter ranges are fitted again.
+            known: The one chip it is trained for; None: any.
 
         Raises:
             ModelError: CIMC-M90, no gradient reaches any crossbar layer.
             UsageError: CIMC-U47, an unknown non-ideality; CIMC-U53, gradient ``full`` through
                 a device that is not differentiable.
         """
-        super().__init__(network, target, recipe, uniform=uniform)
+        cells = None if known is None else known.layers
+        super().__init__(network, target, recipe, uniform=uniform, known=cells)
+        self._known = known
         self._method, self._device = method, torch.device(device)
         if network.layers and len(self.frozen) == len(network.layers):
             raise _nothing_to_train(self.frozen)
         program = emit(network, target, {})
+        if known is not None:
+            program = replace(program, faults=known.record)
         effects = None if recipe.effects is None else frozenset(recipe.effects)
         physics = physics_of(program, "chip", effects)
         if recipe.gradient == "full" and recipe.noise == "device":
             check_differentiable(physics)
         through = recipe.gradient in ("full", "detached")
         reader: Reader = differentiable.read_of if through else read_of
-        self._maker = ChipMaker.of(program, physics, self._device, reader)
-        self._chip: tuple[int, ChipReads] | None = None
+        self._maker = self._training_maker = ChipMaker.of(program, physics, self._device, reader)
+        if known is not None and (seen := known.seen_by(recipe)) is not known.record:
+            # What training is not told of is not in the chips it trains on.
+            unaware = replace(program, faults=seen)
+            physics = physics_of(unaware, "chip", effects)
+            self._training_maker = ChipMaker.of(unaware, physics, self._device, reader)
+        self._chip: tuple[int, bool, ChipReads] | None = None
         self._frees = last_uses(network.graph)
         self._build()
         self.to(self._device)
@@ -155,23 +167,27 @@ class TrainableNetwork(LatentWeights):
     def _programmed(self, weights: Mapping[str, Weight], chip: int) -> ChipReads:
         """Return the chip that the weights make; between steps it is made once."""
         through = self._recipe.gradient in ("full", "detached") and torch.is_grad_enabled()
-        if not torch.is_grad_enabled() and self._chip is not None and self._chip[0] == chip:
-            return self._chip[1]
+        same = self._chip is not None and self._chip[:2] == (chip, self.training)
+        if not torch.is_grad_enabled() and self._chip is not None and same:
+            return self._chip[2]
         with torch.set_grad_enabled(through):
             cells = {
-                name: cells_of(
-                    layer,
-                    weights[name].matrix if through else weights[name].matrix.detach(),
-                    self.limit(layer),
-                    self.codebook_of(layer),
-                    self._target,
-                )
+                name: self._cells(layer, weights[name].matrix, through=through)
                 for name, layer in self._network.layers.items()
             }
             settings = self._settings()
-            reads = self._maker.chip(cells, settings, chip)
-        self._chip = None if torch.is_grad_enabled() else (chip, reads)
+            maker = self._training_maker if self.training else self._maker
+            reads = maker.chip(cells, settings, chip)
+        self._chip = None if torch.is_grad_enabled() else (chip, self.training, reads)
         return reads
+
+    def _cells(self, layer: CrossbarLayer, matrix: Tensor, *, through: bool) -> Cells:
+        """Return the cells of a layer for the weights of this forward pass."""
+        if (reachable := self.reachable_of(layer)) is not None:
+            return reachable.cells()
+        matrix = matrix if through else matrix.detach()
+        limit, codebook = self.limit(layer), self.codebook_of(layer)
+        return cells_of(layer, matrix, limit, codebook, self._target)
 
     def _settings(self) -> dict[tuple[str, int], Any]:
         settings = self.ranges.settings()
@@ -278,8 +294,36 @@ class TrainableNetwork(LatentWeights):
         self._chip = None
         samples, vectors = _REFIT
         sampling = Sampling(data, samples, vectors, seed=self._recipe.seed)
-        fitted = fit_converters(self.network(), self._target, self._method, sampling)
+        fitted = fit_converters(self._as_read(), self._target, self._method, sampling)
         self.ranges.take(fitted.layers)
+
+    def _as_read(self) -> Network:
+        """Return the network with the conductances a known chip really has."""
+        network = self.network()
+        if self._known is None:
+            return network
+        layers = {
+            name: replace(layer, cells=self._known.conductances(layer))
+            for name, layer in network.layers.items()
+        }
+        return replace(network, layers=layers)
+
+    @torch.no_grad()
+    def after_epoch(self, epochs: int) -> None:
+        """Replace weights with stuck cells by their nearest valid values, where it is time.
+
+        Args:
+            epochs: That are done [-].
+        """
+        period = self._recipe.faults.period
+        if self._known is None or period == 0 or epochs % period:
+            return
+        self._chip = None
+        for layer in self._network.layers.values():
+            if (reachable := self.reachable_of(layer)) is not None:
+                weight = self.weights[layer.weight]
+                snapped = reachable.snapped(layer.geometry.to_matrix(weight))
+                weight.copy_(layer.geometry.from_matrix(snapped, tuple(weight.shape)))
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
         """Load a checkpoint, as :class:`torch.nn.Module` does."""
@@ -295,21 +339,29 @@ class TrainableNetwork(LatentWeights):
         settings = self._settings()
         layers = {}
         for name, layer in self._network.layers.items():
-            latent = self.weights[layer.weight].detach().cpu()
-            matrix, codebook = layer.geometry.to_matrix(latent), self.codebook_of(layer)()
-            if codebook is not None:
-                codebook = on_cpu(codebook)
-                matrix = codebook.values()
-            tensors[layer.weight] = layer.geometry.from_matrix(
-                matrix, tuple(latent.shape)
-            ).contiguous()
+            done, matrix = self._trained(layer)
+            shape = tuple(self.weights[layer.weight].shape)
+            tensors[layer.weight] = layer.geometry.from_matrix(matrix, shape).contiguous()
             uses = tuple(self._use(use, settings[use.node, use.operand]) for use in layer.uses)
-            kept = None if layer.float_matrix is None else matrix.contiguous()
-            done = replace(layer, codebook=codebook, uses=uses, float_matrix=kept)
-            cells, encoding = assign(done, matrix, self._target)
-            layers[name] = replace(done, cells=cells, encoding=encoding)
+            layers[name] = replace(done, uses=uses)
         module = rewrite.build(graph, tensors)
         return replace(self._network, graph=module, layers=layers)
+
+    def _trained(self, layer: CrossbarLayer) -> tuple[CrossbarLayer, Tensor]:
+        """Return a layer with its cells, and the weights they stand for."""
+        latent = layer.geometry.to_matrix(self.weights[layer.weight].detach().cpu())
+        if (reachable := self.reachable_of(layer)) is not None:
+            cells, matrix = reachable.programmed(latent)
+            # Its float weights stay those of the network that is compiled for every chip.
+            return replace(layer, cells=cells), matrix
+        matrix, codebook = latent, self.codebook_of(layer)()
+        if codebook is not None:
+            codebook = on_cpu(codebook)
+            matrix = codebook.values()
+        kept = None if layer.float_matrix is None else matrix.contiguous()
+        done = replace(layer, codebook=codebook, float_matrix=kept)
+        cells, encoding = assign(done, matrix, self._target)
+        return replace(done, cells=cells, encoding=encoding), matrix
 
     def _use(self, use: Use, settings: tuple[Any, Any]) -> Use:
         dac, adc = settings

@@ -61,6 +61,9 @@ class Toy(nn.Module):
     def after_step(self) -> None:
         pass
 
+    def after_epoch(self, epochs: int) -> None:
+        pass
+
     def refit(self, data: Data) -> None:
         self.refits.append(data.samples)
         self.range.fill_(float(self.first.detach().abs().max()))
