@@ -56,6 +56,11 @@ class Options(Protocol):
         """Table that :meth:`planes` are indices into; None where they are conductances [uS]."""
         ...
 
+    @property
+    def shared(self) -> tuple[Tensor, ...]:
+        """Planes besides, of cells that many weights share; the same whatever is chosen."""
+        ...
+
     def __getitem__(self, index: Any) -> Self:
         """Return some of the weights: S indexed as a tensor is."""
         ...

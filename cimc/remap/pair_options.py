@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from cimc.remap.options_types import CellFaults
-from cimc.remap.reachable_states import nearest_state, per_weight
+from cimc.remap.reachable_cells import CellLines
+from cimc.remap.reachable_states import column_numbers, nearest_state, per_weight
+from cimc.remap.reachable_sums import SumOptions, state_tables
 from cimc.remap.reachable_tables import Part, TableOptions, Tables, merged
 
 #: Most entries of tables of differences of all columns; beyond, lists are searched one by one.
@@ -16,9 +18,13 @@ MOST_DIFFERENCES: Final = 1 << 22
 
 
 def pair_options(
-    faults: CellFaults, states_us: Tensor, gain: Tensor, levels: Tensor | None
-) -> TableOptions:
-    """Return what pairs without measured gains can reach.
+    faults: CellFaults,
+    states_us: Tensor,
+    gain: Tensor,
+    levels: Tensor | None,
+    span_us: tuple[float, float] = (0.0, 1.0),
+) -> TableOptions | SumOptions:
+    """Return what pairs can reach.
 
     A healthy pair: the levels given, or all differences of two states (up to ``v**2 - v + 1``
     values for ``v`` states, most of them with one choice only; of several the one with the least
@@ -31,7 +37,11 @@ def pair_options(
         gain: Weight units per uS, ``(1,)`` or ``(groups * columns,)``.
         levels: Weights of healthy pairs, ascending, ``(v,)`` or ``(groups * columns, v)``; None:
             any difference of states.
+        span_us: Lowest and highest conductance of a cell, for measured gains [uS].
     """
+    entries = states_us.numel() * states_us.shape[-1]
+    if faults.has_gains or (states_us.ndim == 2 and entries > MOST_DIFFERENCES):
+        return _pair_sums(faults, states_us, gain, levels, span_us)
     plus, minus = faults.stuck_us
     shape = plus.shape
     scale = per_weight(gain, shape)
@@ -48,6 +58,38 @@ def pair_options(
     )
     fixed = (nearest_state(plus, states_us), nearest_state(minus, states_us))
     return TableOptions(tables, states_us, number, scale, offset, fixed)
+
+
+def _pair_sums(
+    faults: CellFaults,
+    states_us: Tensor,
+    gain: Tensor,
+    levels: Tensor | None,
+    span_us: tuple[float, float],
+) -> SumOptions:
+    """Return what pairs can reach whose cells all have states of their own."""
+    plus, minus = faults.stuck_us
+    table = states_us.reshape(-1, states_us.shape[-1])
+    lines = (CellLines.of(faults, 0, *span_us), CellLines.of(faults, 1, *span_us))
+    pairs = None
+    if levels is not None:
+        found = level_pairs(table, gain, levels)
+        pairs = (found.states[0].to(torch.int32), found.states[1].to(torch.int32))
+        if len(table) == 1 and len(pairs[0]) > 1:
+            table = table.expand(len(pairs[0]), -1)
+    return SumOptions(
+        tables=state_tables(table),
+        states_us=states_us,
+        number=column_numbers(len(table), plus.shape),
+        scale=per_weight(gain, plus.shape),
+        first=lines[0],
+        second=lines[1],
+        fixed=(nearest_state(plus, states_us), nearest_state(minus, states_us)),
+        moving=states_us.shape[-1],
+        clamped=lines[1].go_below_zero(*span_us),
+        pairs=pairs,
+        free=plus.isnan() & minus.isnan(),
+    )
 
 
 def differences(table: Tensor) -> Part:
@@ -108,11 +150,8 @@ def _with_one_stuck(table: Tensor) -> tuple[Part, Part, Part]:
 
 def _numbers(healthy: int, stuck: int, shape: torch.Size) -> list[Tensor]:
     """Return the table of each column for the four kinds of pairs, int32."""
-    groups, _, columns = shape
-    own = torch.arange(groups * columns, dtype=torch.int32).reshape(groups, 1, columns)
-    zero = torch.zeros(1, 1, 1, dtype=torch.int32)
     first, found = 0, []
     for count in (healthy, stuck, stuck, 1):
-        found.append((own if count > 1 else zero) + first)
+        found.append(column_numbers(count, shape) + first)
         first += count
     return found

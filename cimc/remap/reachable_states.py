@@ -18,6 +18,19 @@ def per_weight(value: Tensor, shape: torch.Size) -> Tensor:
     return value.reshape(shape[0], 1, shape[2]).expand(shape)
 
 
+def column_numbers(tables: int, shape: torch.Size) -> Tensor:
+    """Return the table of each weight, int32, a view of ``shape``: one for all, or one a column.
+
+    Args:
+        tables: How many there are.
+        shape: ``(groups, rows, columns)``.
+    """
+    if tables == 1:
+        return torch.zeros(1, 1, 1, dtype=torch.int32).expand(shape)
+    own = torch.arange(shape[0] * shape[2], dtype=torch.int32)
+    return own.reshape(shape[0], 1, shape[2]).expand(shape)
+
+
 def nearest_state(stuck_us: Tensor, states_us: Tensor) -> Tensor:
     """Return the state nearest to the conductance of every stuck cell, -1 for healthy ones.
 

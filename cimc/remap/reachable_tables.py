@@ -76,12 +76,12 @@ class Tables:
         return torch.bucketize(key, self.ends, out_int32=True)
 
 
-def merged(values: Tensor, states: tuple[Tensor, Tensor], cost: Tensor) -> Part:
+def merged(values: Tensor, states: tuple[Tensor, ...], cost: Tensor) -> Part:
     """Return tables sorted, with one and the same entry wherever values differ by rounding only.
 
     Args:
         values: ``(tables, v)``, in any order.
-        states: Of two planes, of the same shape.
+        states: Of each plane, of the same shape.
         cost: Of each entry, 0 to 1; of equal values the cheapest is taken.
     """
     values = values.double()
@@ -115,6 +115,7 @@ class TableOptions:
         scale: Weight units per uS, float32 S.
         offset: Weight units, float32 S.
         fixed: Per plane, state nearest to the conductance of stuck cells, int16 S; -1: healthy.
+        shared: Planes of cells that weights share.
     """
 
     tables: Tables
@@ -123,6 +124,7 @@ class TableOptions:
     scale: Tensor
     offset: Tensor
     fixed: tuple[Tensor, ...]
+    shared: tuple[Tensor, ...] = ()
 
     @property
     def shape(self) -> torch.Size:
@@ -158,4 +160,5 @@ class TableOptions:
             self.scale[index],
             self.offset[index],
             tuple(f[index] for f in self.fixed),
+            self.shared,
         )
