@@ -24,6 +24,19 @@ at_option: Callable[[Any], Any] = click.option(
 )
 
 
+_fault_map: Callable[[Any], Any] = click.option(
+    "--fault-map", metavar="F", help="Run on the chip with these faults."
+)
+_any_chip: Callable[[Any], Any] = click.option(
+    "--any-chip", is_flag=True, help="Let a program for one chip run with faults of another."
+)
+
+
+def fault_map_options(command: Any) -> Any:
+    """Add the options that say which chip a program runs on."""
+    return _fault_map(_any_chip(command))
+
+
 def effect_options(command: Any) -> Any:
     """Add the options that say which non-idealities chips have, and when they are evaluated."""
     return _only(_without(at_option(command)))

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import click
 
-from cimc.cli.options import effect_options, seed_option
+from cimc.cli.options import effect_options, fault_map_options, seed_option
 
 
 @click.command("run")
@@ -18,14 +18,16 @@ from cimc.cli.options import effect_options, seed_option
 @click.option("--ideal", is_flag=True, help="Exact cells, no converters, no noise.")
 @click.option("--noise-free", is_flag=True, help="Ideal plus converters.")
 @effect_options
+@fault_map_options
 @seed_option
 def run_command(**given: Any) -> None:
     """Run PROGRAM on one simulated chip (--seed names the chip)."""
     _check(given)
-    from cimc.cli.output import check_output, facts, progress_bar
+    from cimc.cli.output import check_output, facts, progress_bar, warn
 
     check_output(given["output"])
     from cimc.cli.save import save_npz
+    from cimc.faults import laid_over
     from cimc.program import read
     from cimc.verification import load_data
     from cimc.verification.outputs import run_program
@@ -34,6 +36,9 @@ def run_command(**given: Any) -> None:
     if given["ideal"] or given["noise_free"]:
         mode = "ideal" if given["ideal"] else "noise-free"
     program = read(given["program"])
+    told: tuple[str, ...] = ()
+    if given["fault_map"] is not None:
+        program, told = laid_over(program, given["fault_map"], any_chip=given["any_chip"])
     data = load_data(given["data"])
     with progress_bar() as progress:
         outputs = run_program(
@@ -50,13 +55,16 @@ def run_command(**given: Any) -> None:
         f"wrote {given['output']} ({what})",
         [(name, f"{array.dtype} {list(array.shape)}") for name, array in outputs.items()],
     )
+    warn(told)
 
 
 def _check(given: dict[str, Any]) -> None:
     """Refuse options that exclude each other, before anything is read."""
+    from cimc.faults import require_map_for_any_chip
     from cimc.verification.effects import names_of, require_one, seconds_of
 
     seconds_of(given["at"])
+    require_map_for_any_chip(given["fault_map"], given["any_chip"])
     require_one(
         {
             "--ideal": given["ideal"],

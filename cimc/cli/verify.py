@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cimc.cli.options import effect_options, json_option, seed_option
+from cimc.cli.options import effect_options, fault_map_options, json_option, seed_option
 
 if TYPE_CHECKING:
     from cimc.verification import VerifyReport
@@ -29,6 +29,7 @@ _LAYERS_SHOWN = 60
 )
 @click.option("--ideal", is_flag=True, help="Exact cells, no converters, no noise: one run.")
 @effect_options
+@fault_map_options
 @click.option(
     "--measured",
     multiple=True,
@@ -84,6 +85,8 @@ def verify_command(as_json: bool, **given: Any) -> int:
         "without": given["without"],
         "at": given["at"],
         "measured": given["measured"] or None,
+        "fault_map": given["fault_map"],
+        "any_chip": given["any_chip"],
     }
     Options(**options).check()  # before anything is read
     program = read(given["program"])
@@ -111,6 +114,7 @@ def _show(report: VerifyReport, program: str, asked: int) -> None:
         ("noise-free", figure(report.noise_free)),
         ("chips", _spread(report)),
         ("non-idealities", _effects(report)),
+        *([("fault map", f"of chip {report.chip}")] if report.chip is not None else []),
         *([("measured", ", ".join(report.measured))] if report.measured else []),
         (
             f"{100 * report.confidence:g} % interval of the {what}",

@@ -9,14 +9,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from cimc.errors import FaultMapError
+from cimc.errors import FaultMapError, UsageError
 from cimc.faults.extent import extent_of, target_of, used_arrays
 from cimc.faults.fault_map import AT_CONDUCTANCE, FaultMap
 from cimc.faults.ranges import write_ranges
 from cimc.faults.reader import load_fault_map
 from cimc.faults.sampling import require_conductances
 from cimc.faults.validity import at, require_valid, shown
-from cimc.program.model import DeviceProgram
+from cimc.program.model import DeviceProgram, FaultRecord
 from cimc.targets import Target
 
 #: Largest conductance of a stuck cell, as a multiple of G_max: a short conducts more than any
@@ -89,6 +89,18 @@ def require_same_chip(
         )
 
 
+def require_map_for_any_chip(fault_map: FaultMap | str | Path | None, any_chip: bool) -> None:
+    """Refuse ``--any-chip`` where no fault map is given.
+
+    Raises:
+        UsageError: ``CIMC-U06``.
+    """
+    if any_chip and fault_map is None:
+        raise UsageError(
+            "CIMC-U06", "--any-chip is given without a fault map", hint="--fault-map F"
+        )
+
+
 def laid_over(
     program: DeviceProgram, fault_map: FaultMap | str | Path, *, any_chip: bool = False
 ) -> tuple[DeviceProgram, tuple[str, ...]]:
@@ -110,6 +122,17 @@ def laid_over(
     known, warnings = checked(given, program)
     require_same_chip(known, program, any_chip=any_chip)
     return replace(program, faults=known.record()), warnings
+
+
+def same_faults(one: FaultRecord | None, other: FaultRecord | None) -> bool:
+    """Return whether cells are alike on two chips, whatever they are called."""
+    if one is None or other is None:
+        return one is other
+    names = ("cells", "conductance_us", "gain_arrays", "gain_lrs", "gain_hrs")
+    pairs = [(getattr(one, n), getattr(other, n)) for n in names]
+    return all(
+        a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
+    )
 
 
 def _require_target(fault_map: FaultMap, target: Target, where: str) -> list[str]:

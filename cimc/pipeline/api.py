@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from cimc.executor import Executor
+from cimc.faults import FaultMap, laid_over
 from cimc.ir.network import Array
 from cimc.pipeline.compile import compile_model
 from cimc.pipeline.sensitivity_report import SensitivityReport
@@ -18,6 +20,8 @@ from cimc.verification import verify as verify_program
 from cimc.verification.data import check_data
 from cimc.verification.effects import Names, Time, select
 from cimc.verification.reference import Reference
+
+_LOG = logging.getLogger(__name__)
 
 __all__ = ["compile", "load", "run", "sensitivity", "verify"]
 
@@ -54,6 +58,8 @@ def run(
     only: Names = None,
     without: Names = None,
     at: Time = None,
+    fault_map: FaultMap | str | Path | None = None,
+    any_chip: bool = False,
     device: str = "cpu",
     batch: int | None = None,
 ) -> dict[str, Array]:
@@ -70,6 +76,9 @@ def run(
         without: In mode ``chip``: everything the target describes but these.
         at: In mode ``chip``: time after programming, written (``1d``) or in seconds; None: the
             target's ``read.at``.
+        fault_map: Faults of the chip, or their file, in place of those the program was compiled
+            for; in every mode.
+        any_chip: Let a program for one chip run with the fault map of another.
         device: torch device.
         batch: Most samples at once.
 
@@ -77,6 +86,10 @@ def run(
         One array an output, by name.
     """
     loaded = program if isinstance(program, DeviceProgram) else load(program)
+    if fault_map is not None:
+        loaded, told = laid_over(loaded, fault_map, any_chip=any_chip)
+        for line in told:
+            _LOG.warning(line)
     if isinstance(inputs, str | Path):
         inputs = check_data(load_data(inputs), loaded.inputs).inputs
     selection = select(loaded, only, without, at, mode)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from cimc.errors import UsageError
+from cimc.faults import FaultMap, require_map_for_any_chip
 from cimc.verification.effects import Names, Time, names_of, require_one, seconds_of
 from cimc.verification.measured_chips import Measured, sources_of
 
@@ -39,6 +41,8 @@ class Options:
     without: Names = None
     at: Time = None
     measured: Measured = None
+    fault_map: FaultMap | str | Path | None = None
+    any_chip: bool = False
 
     def check(self) -> None:
         """Refuse values out of range.
@@ -72,9 +76,11 @@ class Options:
             }
         )
 
-        require_one(
-            {"--ideal": self.mode == "ideal", "--measured": bool(sources_of(self.measured))}
-        )
+        measured = bool(sources_of(self.measured))
+        require_one({"--ideal": self.mode == "ideal", "--measured": measured})
+        # Measured conductances are those of stuck cells too.
+        require_one({"--measured": measured, "--fault-map": self.fault_map is not None})
+        require_map_for_any_chip(self.fault_map, self.any_chip)
 
     @property
     def gated(self) -> bool:

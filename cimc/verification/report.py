@@ -60,6 +60,7 @@ class VerifyReport:
         effects: Non-idealities the chips had; none in ideal mode.
         effects_not_described: Those that were named but that the target does not describe.
         at_s: Time after programming at which the chips were evaluated [s].
+        chip: Id of the chip whose fault map the program was run with; None: it had none.
         measured: Read-backs whose conductances the chips had, in their order; none: simulated.
         seconds: Wall time [s].
         warnings: What the user should know.
@@ -97,6 +98,7 @@ class VerifyReport:
     effects_not_described: tuple[str, ...] = ()
     at_s: float = 0.0
     measured: tuple[str, ...] = ()
+    chip: str | None = None
 
     @property
     def per_layer_snr_db(self) -> dict[str, float]:

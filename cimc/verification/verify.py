@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
 from cimc.errors import UsageError
+from cimc.faults import FaultMap, laid_over, same_faults
 from cimc.program.model import DeviceProgram
 from cimc.verification import golden
 from cimc.verification.batches import pieces, split, subset
@@ -48,6 +51,8 @@ def verify(
     without: Names = None,
     at: Time = None,
     measured: Measured = None,
+    fault_map: FaultMap | str | Path | None = None,
+    any_chip: bool = False,
     executor_factory: ExecutorFactory | None = None,
     progress: Progress = silent,
 ) -> VerifyReport:
@@ -79,6 +84,9 @@ def verify(
             one a chip, see :func:`cimc.verification.readback.read_readback`.  What stands in
             them already (programming noise, drift, stuck cells, ...) is not simulated on top.
             One chip is one measurement; it is run ``chips`` times when reads fluctuate.
+        fault_map: Faults of the chip to verify on, or their file, in place of those the program
+            was compiled for; its cells stay as they are.
+        any_chip: Let a program for one chip be verified with the fault map of another.
         executor_factory: Makes the runners; the reference executor by default.
         progress: Told how far the work is.
 
@@ -88,22 +96,41 @@ def verify(
             CIMC-U47 an unknown non-ideality.
         ModelError: CIMC-M71..M89, the data or the reference do not fit the program.
         ProgramError: CIMC-P70..P74, the measured conductances cannot be used.
+        FaultMapError: CIMC-F01..F14, the fault map cannot be used.
     """
     options = Options(
         chips, mode, min_accuracy, max_drop, quantile, confidence, sequence, seed,
-        only, without, at, measured,
+        only, without, at, measured, fault_map, any_chip,
     )  # fmt: skip
     options.check()
+    compiled = program
+    told: tuple[str, ...] = ()
+    if fault_map is not None:
+        program, told = laid_over(program, fault_map, any_chip=any_chip)
     selection = select(program, only, without, at, mode)
     if measured is not None:
         selection = remaining(selection)
     factory = executor_factory or executors(selection, measured)
     if data is None and (reference is None or program.golden is None):
-        return golden.verify_golden(program, options, selection, factory, progress)
+        report = golden.verify_golden(
+            program,
+            options,
+            selection,
+            factory,
+            progress,
+            other_faults=not same_faults(program.faults, compiled.faults),
+        )
+        return _of_chip(report, program, told)
     arrays = data if data is not None else golden.inputs_of(program)
     checked = check_data(arrays, program.inputs)
     job = _Verification(program, reference, checked, options, selection, factory, progress)
-    return job.report()
+    return _of_chip(job.report(), program, told)
+
+
+def _of_chip(report: VerifyReport, program: DeviceProgram, told: tuple[str, ...]) -> VerifyReport:
+    """Add to a report which chip it is of, and what there is to know of its fault map."""
+    chip = None if program.faults is None else program.faults.chip
+    return replace(report, chip=chip, warnings=told + report.warnings)
 
 
 class _Verification:

@@ -60,15 +60,6 @@ def test_every_command_is_listed_and_has_help(call: Call) -> None:
         assert f"Usage: cimc {command}" in shown.out or f"main {command}" in shown.out
 
 
-@pytest.mark.parametrize(
-    "later",
-    ["--fault-map"],
-)
-def test_options_of_later_versions_are_not_offered(call: Call, later: str) -> None:
-    for command in COMMANDS:
-        assert later not in call(command, "--help").out
-
-
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shell_completion(shell: str) -> None:
     done = subprocess.run(
