@@ -43,7 +43,7 @@ def vary_states(
     Returns:
         ``g_us``.
     """
-    state = g_us.sub(g_min_us).div_(g_max_us - g_min_us).clamp_(0.0, 1.0)
+    state = _state(g_us, g_min_us, g_max_us)
     if sigma_hrs > 0 and g_min_us > 0:
         change = _change(g_us, sigma_hrs, distribution, generator)
         g_us.addcmul_(change, 1.0 - state, value=g_min_us)
@@ -51,6 +51,34 @@ def vary_states(
         change = _change(g_us, sigma_lrs, distribution, generator)
         g_us.addcmul_(change, state, value=g_max_us)
     return g_us.clamp_(min=0)
+
+
+def move_states(
+    g_us: Tensor, g_min_us: float, g_max_us: float, f_hrs: Tensor | None, f_lrs: Tensor | None
+) -> Tensor:
+    """Move every cell with end states that are known, in place, as :func:`vary_states` does.
+
+    Args:
+        g_us: Conductances, any shape [uS].
+        g_min_us: Mean of the lowest state, HRS [uS].
+        g_max_us: Mean of the highest state, LRS [uS].
+        f_hrs: Factor of the HRS of each cell, in the shape of ``g_us`` [-]; None: 1.
+        f_lrs: The same of the LRS ([NM Eq. 12] ``var``).
+
+    Returns:
+        ``g_us``.
+    """
+    state = _state(g_us, g_min_us, g_max_us)
+    if f_hrs is not None:
+        g_us.addcmul_(f_hrs - 1.0, 1.0 - state, value=g_min_us)
+    if f_lrs is not None:
+        g_us.addcmul_(f_lrs - 1.0, state, value=g_max_us)
+    return g_us.clamp_(min=0)
+
+
+def _state(g_us: Tensor, g_min_us: float, g_max_us: float) -> Tensor:
+    """Return where between its end states a cell stands, 0 at the lowest, 1 at the highest."""
+    return g_us.sub(g_min_us).div_(g_max_us - g_min_us).clamp_(0.0, 1.0)
 
 
 def _change(

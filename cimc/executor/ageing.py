@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 
-import torch
 from torch import Tensor
 
 from cimc.device import drift as power_law
@@ -99,10 +98,11 @@ def _hit(
 
 def heat(g_us: Tensor, site: Site) -> Tensor:
     """Bring cells to the temperature of the read; see :mod:`cimc.device.thermal`."""
-    return _heated(g_us, site.physics)
+    return heated(g_us, site.physics)
 
 
-def _heated(g_us: Tensor, physics: Physics) -> Tensor:
+def heated(g_us: Tensor, physics: Physics) -> Tensor:
+    """Return conductances at the temperature of the read [uS]."""
     cell, t = physics.target.cell, physics.target.noise.thermal
     assert t is not None
     metallic = thermal.metallic_factor(t.temperature_k, t.reference_k, t.tc_lrs_per_k)
@@ -118,30 +118,3 @@ def trap(g_us: Tensor, site: Site) -> Tensor:
     noisy = noise.telegraph
     trapped = telegraph.traps(g_us.shape, noisy.cells, site.stream("telegraph"))
     return telegraph.lower_by_traps(g_us, trapped, noisy.amplitude, noisy.occupancy)
-
-
-def idle_us(physics: Physics, seed: int, array: int, device: torch.device) -> Tensor:
-    """Return the conductances of an array that holds no weights, ``(rows, columns)`` [uS].
-
-    Idle cells stand at G_min, at the temperature of the read; on broken lines they are as broken
-    as any cell.
-
-    Args:
-        physics: What is modelled; arrays have a number of rows and columns.
-        seed: The chip.
-        array: Number of the array.
-        device: Where it is computed.
-    """
-    cell, rows, columns = (
-        physics.target.cell, physics.target.array.rows, physics.target.array.columns
-    )  # fmt: skip
-    assert rows is not None
-    assert columns is not None
-    g_us = torch.full((rows, columns), cell.g_min_us)
-    if physics.on("lines"):
-        word, bit = broken_lines(physics, seed, array, rows, columns)
-        lines.stick_lines(g_us, word.stuck, bit.stuck, cell.g_max_us)
-        lines.cut_lines(g_us, word.open, bit.open)
-    if physics.on("temperature"):
-        _heated(g_us, physics)
-    return g_us.to(device)

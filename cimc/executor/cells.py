@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cimc.device.device_to_device import move_states
 from cimc.device.states import look_up
 from cimc.executor import ageing, writing
 from cimc.executor.physics import Physics
@@ -19,8 +20,8 @@ from cimc.program.model import ProgramLayer
 #: Changes conductances [uS] in place.
 Effect = Callable[[Tensor, Site], Tensor]
 
+_DEVICES: Final[tuple[tuple[str, Effect], ...]] = (("device-to-device", writing.vary),)
 _BEFORE_FAULTS: Final[tuple[tuple[str, Effect], ...]] = (
-    ("device-to-device", writing.vary),
     ("correlated", writing.vary_smoothly),
     ("relaxation", ageing.relax),
     ("drift", ageing.drift),
@@ -47,6 +48,22 @@ class StuckCells:
     g_us: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class CellGains:
+    """How the end states of the cells of one plane were measured to differ from the mean.
+
+    Attributes:
+        lrs: Factor of the highest state, float32 in the shape of the plane, 1 where nothing was
+            measured [-]; None: not measured.
+        hrs: The same of the lowest state.
+        known: Where it was measured, bool in the shape of the plane.
+    """
+
+    lrs: Tensor | None
+    hrs: Tensor | None
+    known: Tensor
+
+
 def targets_us(cells: Cells, device: torch.device) -> tuple[Tensor, ...]:
     """Return the conductance targets of each plane, float32 [uS]; float planes are not copied."""
     if cells.states_us is None:
@@ -62,6 +79,7 @@ def conductances_us(
     seed: int,
     faults: Mapping[int, StuckCells],
     measured: tuple[Tensor, ...] | None = None,
+    gains: Mapping[int, CellGains] | None = None,
 ) -> tuple[Tensor, ...]:
     """Return the conductances a chip has when it is read, one float32 tensor a plane [uS].
 
@@ -75,6 +93,7 @@ def conductances_us(
         seed: The chip.
         faults: Known stuck cells by plane.
         measured: Conductances read back from the chip, in place of all this [uS].
+        gains: Measured end states by plane; such cells have no random ones.
     """
     if measured is not None:
         return measured
@@ -82,6 +101,7 @@ def conductances_us(
     for number, target in enumerate(targets):
         site = Site(layer, number, physics, seed)
         plane = writing.program(target, site) if physics.on("programming") else target
+        plane = _with_devices(plane, site, target, (gains or {}).get(number))
         plane = _chain(_BEFORE_FAULTS, plane, site, target)
         if number in faults:
             plane = _with_faults(plane.clone() if plane is target else plane, faults[number])
@@ -97,6 +117,17 @@ def _chain(
         if site.physics.on(name):
             plane = effect(plane.clone() if plane is target else plane, site)
     return plane
+
+
+def _with_devices(plane: Tensor, site: Site, target: Tensor, gains: CellGains | None) -> Tensor:
+    """Move the end states of cells: those measured as they were, the others at random."""
+    if gains is None:
+        return _chain(_DEVICES, plane, site, target)
+    cell = site.physics.target.cell
+    hrs, lrs = (None if f is None else f.to(plane.device) for f in (gains.hrs, gains.lrs))
+    moved = move_states(plane.clone(), cell.g_min_us, cell.g_max_us, hrs, lrs)
+    known = gains.known.to(plane.device)
+    return torch.where(known, moved, _chain(_DEVICES, plane, site, target))
 
 
 def _with_faults(plane: Tensor, known: StuckCells) -> Tensor:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from cimc.executor.ageing import idle_us
-from cimc.executor.cells import StuckCells, conductances_us, targets_us
+from cimc.executor.cells import conductances_us, targets_us
 from cimc.executor.column_sums import ideal_sums_us, with_totals
 from cimc.executor.compensation import (
     after_programming,
@@ -19,7 +17,8 @@ from cimc.executor.compensation import (
     factor_of,
 )
 from cimc.executor.fluctuation_variance import variance_us2
-from cimc.executor.known_faults import stuck_cells
+from cimc.executor.idle import idle_us
+from cimc.executor.known_faults import KnownCells, known_cells
 from cimc.executor.matrices import Matrices, matrices
 from cimc.executor.measured import Measured, cells_of
 from cimc.executor.physics import Physics
@@ -41,7 +40,7 @@ class Wafer:
         program: The program.
         physics: What is modelled.
         device: Where it is computed.
-        faults: Known stuck cells by layer and plane.
+        known: What the fault map says of its cells.
         measured: Conductances read back from one chip, by layer [uS]; None: they are modelled.
         unpacked: Conductance targets by layer, kept where chips differ [uS].
         wired: What is seen through wires where the cells of all chips are the same.
@@ -50,7 +49,7 @@ class Wafer:
     program: DeviceProgram
     physics: Physics
     device: torch.device
-    faults: Mapping[str, Mapping[int, StuckCells]]
+    known: KnownCells
     measured: Measured | None = None
     unpacked: dict[str, tuple[Tensor, ...]] = field(default_factory=dict)
     wired: dict[Variant, Solved] = field(default_factory=dict)
@@ -81,7 +80,7 @@ def wafer_of(
         ProgramError: CIMC-P60, CIMC-P61, the measured conductances do not cover the program.
     """
     read_back = None if measured is None else cells_of(program, measured, device)
-    return Wafer(program, physics, device, stuck_cells(program), read_back)
+    return Wafer(program, physics, device, known_cells(program), read_back)
 
 
 def _bytes(planes: tuple[Tensor, ...]) -> int:
@@ -131,12 +130,14 @@ class Crossbars:
     def _ideal(self, name: str) -> Matrices:
         """Return what the bit lines of a layer would see with every cell at its target.
 
-        Cells of the fault map are where it has them: the compiler knew.
+        Cells of the fault map are as it has them: the compiler knew.
         """
         wafer = self._wafer
-        layer, known = wafer.program.layers[name], wafer.faults.get(name, {})
+        layer, stuck = wafer.program.layers[name], wafer.known.stuck.get(name, {})
         ideal = replace(wafer.physics, effects=frozenset())
-        planes = conductances_us(layer, wafer.targets(name), ideal, self._seed, known)
+        gains = wafer.known.gains_of(layer)
+        targets = wafer.targets(name)
+        planes = conductances_us(layer, targets, ideal, self._seed, stuck, gains=gains)
         return matrices(layer, planes, wafer.physics.target)
 
     def _planes(
@@ -158,7 +159,7 @@ class Crossbars:
                 physics.target,
                 lambda layer: self._cells(layer, physics),
                 wafer.wired.setdefault(variant, {}) if same else None,
-                lambda array: idle_us(physics, self._seed, array, wafer.device),
+                lambda array: idle_us(physics, self._seed, array, wafer.device, wafer.known),
             )
         wired = self._wired[variant]
         return wired.planes(name), wired.effective(name)
@@ -166,13 +167,15 @@ class Crossbars:
     def _cells(self, name: str, physics: Physics) -> tuple[Tensor, ...]:
         """Return the conductances of each plane of a layer [uS]."""
         wafer = self._wafer
+        layer = wafer.program.layers[name]
         return conductances_us(
-            wafer.program.layers[name],
+            layer,
             wafer.targets(name),
             physics,
             self._seed,
-            wafer.faults.get(name, {}),
+            wafer.known.stuck.get(name, {}),
             None if wafer.measured is None else wafer.measured.get(name),
+            wafer.known.gains_of(layer),
         )
 
     def _variances(

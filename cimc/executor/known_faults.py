@@ -1,15 +1,70 @@
-"""Find the cells that a program's fault map sticks: physical places to logical cells."""
+"""What is known of the cells of one chip, from its fault map: physical places to logical cells."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
-from cimc.executor.cells import StuckCells
-from cimc.program.model import DeviceProgram, ProgramLayer
+from cimc.executor.cells import CellGains, StuckCells
+from cimc.program.model import DeviceProgram, FaultRecord, ProgramLayer
 from cimc.program.positions import Block, Lines, blocks, planes_of
 from cimc.targets import Target
+
+Numbers = npt.NDArray[np.int64]
+Conductances = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCells:
+    """What a fault map says of the cells of a program.
+
+    Attributes:
+        stuck: Stuck cells that hold weights, by layer name and plane.
+        places: All stuck cells by place; None: there are none.
+        gains: Record with measured end states; None: it has none.
+    """
+
+    stuck: Mapping[str, Mapping[int, StuckCells]] = field(default_factory=dict)
+    places: StuckPlaces | None = None
+    gains: FaultRecord | None = None
+
+    def gains_of(self, layer: ProgramLayer) -> dict[int, CellGains]:
+        """Return the gains of the cells of a layer by plane; none on arrays without."""
+        if self.gains is None:
+            return {}
+        found = {plane: _gains(layer, plane, self.gains) for plane in range(planes_of(layer))}
+        return {plane: gains for plane, gains in found.items() if gains is not None}
+
+    def gains_on(self, array: int) -> tuple[Tensor | None, Tensor | None]:
+        """Return the factors of HRS and LRS of all cells of an array; None: not measured."""
+        record = self.gains
+        if record is None or record.gain_arrays is None or array not in record.gain_arrays:
+            return None, None
+        number = int(np.searchsorted(record.gain_arrays, array))
+        both = (record.gain_hrs, record.gain_lrs)
+        hrs, lrs = (None if gain is None else torch.from_numpy(gain[number]) for gain in both)
+        return hrs, lrs
+
+    def stuck_on(self, array: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return word lines, bit lines and conductances [uS] of the stuck cells of an array."""
+        if self.places is None:
+            nowhere = torch.empty(0, dtype=torch.int64)
+            return nowhere, nowhere, torch.empty(0)
+        row, column, g_us = map(torch.from_numpy, self.places.on(array))
+        return row, column, g_us
+
+
+def known_cells(program: DeviceProgram) -> KnownCells:
+    """Return what the fault map of a program says of its cells; nothing where it has none."""
+    faults, places = program.faults, _places(program)
+    stuck = {} if places is None else _in_layers(program, places)
+    measured = faults is not None and faults.gain_arrays is not None
+    return KnownCells(stuck, places, faults if measured else None)
 
 
 def stuck_cells(program: DeviceProgram) -> dict[str, dict[int, StuckCells]]:
@@ -18,41 +73,67 @@ def stuck_cells(program: DeviceProgram) -> dict[str, dict[int, StuckCells]]:
     State 1 is stuck at G_min, 2 at G_max, 3 at the conductance given.  Places no layer uses do
     not matter and are left out.
     """
-    faults = program.faults
-    if faults is None or not len(faults.cells):
-        return {}
-    cell = Target.from_plain(program.target, name="the program's target").cell
-    levels = np.array([np.nan, cell.g_min_us, cell.g_max_us], dtype=np.float32)
-    state = faults.cells[:, 3]
-    given = state == 3
-    g_us = levels[np.where(given, 0, state)]
-    if given.any():
-        g_us[given] = faults.conductance_us[given]
-    found = {}
-    for name, layer in program.layers.items():
-        planes = _in_layer(layer, faults.cells, g_us)
-        if planes:
-            found[name] = planes
-    return found
+    places = _places(program)
+    return {} if places is None else _in_layers(program, places)
 
 
-def _in_layer(
-    layer: ProgramLayer, cells: npt.NDArray[np.int32], g_us: npt.NDArray[np.float32]
-) -> dict[int, StuckCells]:
+def _places(program: DeviceProgram) -> StuckPlaces | None:
+    if program.faults is None or not len(program.faults.cells):
+        return None
+    target = Target.from_plain(program.target, name="the program's target")
+    return StuckPlaces.of(program.faults, target)
+
+
+def _in_layers(program: DeviceProgram, places: StuckPlaces) -> dict[str, dict[int, StuckCells]]:
+    found = {name: _in_layer(layer, places) for name, layer in program.layers.items()}
+    return {name: planes for name, planes in found.items() if planes}
+
+
+@dataclass(frozen=True, slots=True)
+class StuckPlaces:
+    """Stuck cells in the order of their arrays.
+
+    Attributes:
+        array: Number of the array, ascending, int64 ``(n,)``.
+        row: Word line.
+        column: Bit line.
+        g_us: Conductance, float32 [uS].
+    """
+
+    array: Numbers
+    row: Numbers
+    column: Numbers
+    g_us: Conductances
+
+    @classmethod
+    def of(cls, faults: FaultRecord, target: Target) -> StuckPlaces:
+        """Return the stuck cells of a record."""
+        cell, state = target.cell, faults.cells[:, 3]
+        levels = np.array([np.nan, cell.g_min_us, cell.g_max_us], dtype=np.float32)
+        g_us = np.where(state == 3, faults.conductance_us, levels[np.where(state == 3, 0, state)])
+        cells = faults.cells.astype(np.int64)
+        order = np.argsort(cells[:, 0], kind="stable")
+        array, row, column = cells[order, :3].T
+        return cls(array, row, column, g_us[order].astype(np.float32))
+
+    def on(self, array: int) -> tuple[Numbers, Numbers, Conductances]:
+        """Return the word lines, bit lines and conductances [uS] of those of an array."""
+        low, high = np.searchsorted(self.array, (array, array + 1))
+        return self.row[low:high], self.column[low:high], self.g_us[low:high]
+
+
+def _in_layer(layer: ProgramLayer, known: StuckPlaces) -> dict[int, StuckCells]:
     """Return the stuck cells of one layer by plane."""
-    order = np.argsort(cells[:, 0], kind="stable")
-    places, g_us = cells[order].astype(np.int64), g_us[order]
     found = {}
     for plane in range(planes_of(layer)):
         _, rows, columns = layer.cells.planes[plane].shape
         indices, values = [], []
         for block in blocks(layer, plane):
-            low, high = np.searchsorted(places[:, 0], (block.array, block.array + 1))
-            row, column, inside = _inside(block, places[low:high])
-            if inside.any():
-                line = block.group * rows + block.rows.start + row[inside]
-                indices.append(line * columns + block.columns.start + column[inside])
-                values.append(g_us[low:high][inside])
+            row, column, g_us = _inside(block, *known.on(block.array))
+            if len(row):
+                line = block.group * rows + block.rows.start + row
+                indices.append(line * columns + block.columns.start + column)
+                values.append(g_us)
         if indices:
             found[plane] = StuckCells(
                 torch.from_numpy(np.concatenate(indices)), torch.from_numpy(np.concatenate(values))
@@ -61,25 +142,46 @@ def _in_layer(
 
 
 def _inside(
-    block: Block, cells: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """Return row and column in the block, and whether the cells of its array lie there."""
-    row, column = (
-        _index(lines, cells[:, k])
-        for k, lines in enumerate((block.word_lines, block.bit_lines), 1)
-    )
-    return row, column, (row >= 0) & (column >= 0)
+    block: Block, row: Numbers, column: Numbers, g_us: Conductances
+) -> tuple[Numbers, Numbers, Conductances]:
+    """Return row and column in the block, and conductance, of the cells that lie there."""
+    if not len(row):
+        return row, column, g_us
+    row, column = _index(block.word_lines, row), _index(block.bit_lines, column)
+    inside = (row >= 0) & (column >= 0)
+    return row[inside], column[inside], g_us[inside]
 
 
-def _index(lines: Lines, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _index(lines: Lines, wanted: Numbers) -> Numbers:
     """Return where lines stand among those of a block; -1: nowhere."""
     if isinstance(lines, slice):
-        step = lines.step or 1
-        index, between = np.divmod(wanted - lines.start, step)
+        index, between = np.divmod(wanted - lines.start, lines.step or 1)
         known = (between == 0) & (index >= 0) & (wanted < lines.stop)
-    else:
-        order = np.argsort(lines)
-        near = np.searchsorted(lines, wanted, sorter=order).clip(max=len(lines) - 1)
-        index = order[near]
-        known = lines[index] == wanted
-    return np.where(known, index, -1)
+        return np.where(known, index, -1)
+    place = np.full(max(lines.max(), wanted.max()) + 1, -1)
+    place[lines] = np.arange(len(lines))
+    found: Numbers = place[wanted]
+    return found
+
+
+def _gains(layer: ProgramLayer, plane: int, faults: FaultRecord) -> CellGains | None:
+    """Return the gains of one plane; None where none of its arrays was measured."""
+    assert faults.gain_arrays is not None, "gains are of arrays"
+    number = {int(array): k for k, array in enumerate(faults.gain_arrays)}
+    measured = [block for block in blocks(layer, plane) if block.array in number]
+    if not measured:
+        return None
+    shape = layer.cells.planes[plane].shape
+    known = torch.zeros(shape, dtype=torch.bool)
+    for block in measured:
+        known[block.cells] = True
+
+    def of_cells(gain: npt.NDArray[np.float32] | None) -> Tensor | None:
+        if gain is None:
+            return None
+        out = torch.ones(shape)
+        for block in measured:
+            out[block.cells] = torch.from_numpy(gain[number[block.array]][block.place])
+        return out
+
+    return CellGains(of_cells(faults.gain_lrs), of_cells(faults.gain_hrs), known)

@@ -10,19 +10,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cimc.device.ir_drop import Wires, transfer_us
 from cimc.executor.physics import Physics
 from cimc.program.model import DeviceProgram
-from cimc.program.positions import Block, blocks, planes_of
+from cimc.program.positions import Block, Lines, blocks, planes_of
 from cimc.targets import Target
 
 Planes = tuple[Tensor, ...]
-#: Array, first driven word line, and the one after the last.
-Driven = tuple[int, int, int]
+
+
+class Driven(NamedTuple):
+    """What is driven of an array, at once.
+
+    Attributes:
+        array: Number of the array.
+        first: First driven word line.
+        last: The one after the last.
+        lines: The driven ones, ascending int64 as bytes; empty: all of these.
+    """
+
+    array: int
+    first: int
+    last: int
+    lines: bytes = b""
+
+
 #: What bit lines see with some word lines driven, float32 ``(driven, columns)`` [uS].
 Solved = dict[Driven, Tensor]
 #: Layer, plane, and a block of it.
@@ -123,7 +141,8 @@ class WiredArrays:
         self._solve([_driven(block) for _, _, block in placed], known)
         seen = tuple(torch.zeros_like(plane) for plane in self.planes(name))
         for _, plane, block in placed:
-            seen[plane][block.cells] = known[_driven(block)][:, block.bit_lines]
+            driven = _driven(block)
+            seen[plane][block.cells] = known[driven][_rows(block, driven), block.bit_lines]
         self._forget(name)
         return seen
 
@@ -132,16 +151,28 @@ class WiredArrays:
         alike: dict[tuple[int, int], list[Driven]] = {}
         for driven in dict.fromkeys(wanted):
             if driven not in known:
-                alike.setdefault(driven[1:], []).append(driven)
+                alike.setdefault(driven[1:3], []).append(driven)
         for (first, last), group in alike.items():
-            rows, columns = self._array(group[0][0]).shape
+            rows, columns = self._array(group[0].array).shape
             wires = wires_of(self.target).below(rows - last)
             at_once = max(1, _AT_ONCE // ((last - first) * columns))
             for start in range(0, len(group), at_once):
                 some = group[start : start + at_once]
-                cells = torch.stack([self._array(array)[first:last] for array, _, _ in some])
+                cells = torch.stack([self._driven_cells(driven) for driven in some])
                 seen = transfer_us(cells, wires).to(torch.float32)
                 known.update(zip(some, seen, strict=True))
+
+    def _driven_cells(self, driven: Driven) -> Tensor:
+        """Return the conductances between the first and the last driven word line [uS].
+
+        On lines between that are not driven nothing conducts: only the bit lines run on.
+        """
+        cells = self._array(driven.array)[driven.first : driven.last]
+        if not driven.lines:
+            return cells
+        lines = torch.from_numpy(np.frombuffer(driven.lines, np.int64) - driven.first)
+        lines = lines.to(cells.device)
+        return torch.zeros_like(cells).index_copy(0, lines, cells[lines])
 
     def _array(self, array: int) -> Tensor:
         """Return the conductances of all cells of an array, ``(rows, columns)`` [uS]."""
@@ -159,7 +190,7 @@ class WiredArrays:
         else:
             out = self.idle(array)
         for name, plane, block in on_it:
-            out[block.word_lines, block.bit_lines] = self.planes(name)[plane][block.cells]
+            out[block.place] = self.planes(name)[plane][block.cells]
         return out
 
     def _forget(self, name: str) -> None:
@@ -167,7 +198,7 @@ class WiredArrays:
         self._waiting.discard(name)
         wanted = frozenset().union(*(self._places[n] for n in self._waiting))
         self._arrays = {a: g for a, g in self._arrays.items() if a in wanted}
-        self._solved = {d: t for d, t in self._solved.items() if d[0] in wanted}
+        self._solved = {d: t for d, t in self._solved.items() if d.array in wanted}
         open_arrays = wanted - self._arrays.keys()
         self._planes = {
             n: planes
@@ -178,4 +209,18 @@ class WiredArrays:
 
 def _driven(block: Block) -> Driven:
     """Return what is driven when a block is read."""
-    return block.array, block.word_lines.start, block.word_lines.stop
+    lines = block.word_lines
+    if isinstance(lines, slice):
+        return Driven(block.array, lines.start, lines.stop)
+    first, last = int(lines.min()), int(lines.max()) + 1
+    apart = b"" if last - first == len(lines) else np.sort(lines).tobytes()
+    return Driven(block.array, first, last, apart)
+
+
+def _rows(block: Block, driven: Driven) -> Lines:
+    """Return which of the driven word lines are those of the rows of a block."""
+    lines = block.word_lines
+    if isinstance(lines, slice):
+        return slice(None)
+    index = lines - driven.first
+    return index if isinstance(block.bit_lines, slice) else index[:, None]

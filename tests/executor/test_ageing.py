@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from cimc.executor.ageing import broken_lines, idle_us
+from cimc.executor.ageing import broken_lines
+from cimc.executor.idle import idle_us
 from tests.executor.devices import chip, filled, physics
 
 #: Reads after 1 s, 1 h, 1 d and a month [s].
