@@ -1,0 +1,74 @@
+"""Counting what remapping did to a layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cimc.ir.layer import Codebook, CrossbarLayer
+from cimc.remap.fit import options_for
+from cimc.remap.physical import ChipFaults, cell_faults, counts
+from cimc.remap.report import LayerReport
+from cimc.remap.settings import RemapSettings
+from cimc.targets import Target
+
+#: Levels an analog cell is thought to have where there is no codebook [-].
+_LEVELS = 16
+
+
+def tally(
+    layer: CrossbarLayer,
+    remapped: CrossbarLayer,
+    own: Tensor,
+    value: Tensor,
+    chip: ChipFaults,
+    target: Target,
+    settings: RemapSettings,
+) -> LayerReport:
+    """Return the figures of a layer, without its errors.
+
+    Args:
+        layer: As compiled for no chip.
+        remapped: As it is on the chip.
+        own: Weights without faults, float32 ``(groups, rows, columns)``.
+        value: Weights on the chip, likewise.
+        chip: Its faults.
+        target: The device.
+        settings: What cells may hold.
+    """
+    found = counts(remapped, cell_faults(remapped, chip))
+    unreachable = 0
+    if remapped.remapped and found.affected_weights:
+        reachable, _ = options_for(remapped, chip, target, settings).nearest(own)
+        unreachable = int(((reachable - own).abs() > half_step(own, layer.codebook)).sum())
+    return LayerReport(
+        layer=layer.name,
+        cells=found.cells,
+        faulty_cells=found.faulty_cells,
+        affected_weights=found.affected_weights,
+        remapped_weights=int((value != own).sum()) if remapped.remapped else 0,
+        unreachable_weights=unreachable,
+    )
+
+
+def half_step(own: Tensor, codebook: Codebook | None) -> Tensor:
+    """Return half the way from each weight to the nearest other level, broadcast against it.
+
+    Args:
+        own: Weights at levels, ``(groups, rows, columns)``.
+        codebook: Of the layer; None: as if there were 16 levels over the range of each column.
+    """
+    if codebook is None:
+        reach = own.amax(1, keepdim=True) - own.amin(1, keepdim=True)
+        return reach / (2 * (_LEVELS - 1))
+    groups, _, columns = own.shape
+    levels = codebook.levels
+    step = levels.diff(dim=-1)
+    step = torch.where(step > 0, step, torch.full_like(step, torch.inf))
+    none = torch.full_like(levels[..., :1], torch.inf)
+    near = torch.minimum(torch.cat([none, step], -1), torch.cat([step, none], -1)) / 2
+    index = codebook.codes.to(torch.int64)
+    if near.ndim == 1:
+        return near[index]
+    table = near.reshape(groups, columns, -1)
+    return torch.gather(table, 2, index.transpose(1, 2)).transpose(1, 2)
