@@ -17,12 +17,14 @@ from cimc.version import __version__
 
 if TYPE_CHECKING:
     from cimc.faults import FaultMap, load_fault_map
+    from cimc.fleets.fleet import fleet
     from cimc.pipeline.api import compile, load, run, sensitivity, verify
 
 __all__ = [
     "FaultMap",
     "__version__",
     "compile",
+    "fleet",
     "load",
     "load_fault_map",
     "run",
@@ -40,4 +42,8 @@ def __getattr__(name: str) -> object:
         from cimc import faults
 
         return getattr(faults, name)
+    if name == "fleet":
+        from cimc.fleets.fleet import fleet
+
+        return fleet
     raise AttributeError(f"module 'cimc' has no attribute {name!r}")

@@ -8,6 +8,7 @@ import click
 
 from cimc.cli.compile import compile_command
 from cimc.cli.failures import CimcGroup
+from cimc.cli.fleet import fleet_command
 from cimc.cli.inspect import inspect_command
 from cimc.cli.run import run_command
 from cimc.cli.sensitivity import sensitivity_command
@@ -58,6 +59,7 @@ main.add_command(compile_command)
 main.add_command(verify_command)
 main.add_command(run_command)
 main.add_command(sensitivity_command)
+main.add_command(fleet_command)
 main.add_command(inspect_command)
 main.add_command(target_group)
 main.add_command(version_command)

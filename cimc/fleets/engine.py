@@ -1,0 +1,33 @@
+"""What makes the programs: the recompiler of the pipeline, or a stand-in of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from cimc.faults import FaultMap
+from cimc.fleets.settings import FleetSettings
+from cimc.program.model import DeviceProgram
+
+#: Makes the program of one chip and writes it to a path; returns it, and the keys of the report.
+ForChip = Callable[[FaultMap, Path], tuple[DeviceProgram, Mapping[str, Any]]]
+#: Takes what all chips share and returns what makes the program of one: called once a worker.
+Engine = Callable[[DeviceProgram, FleetSettings], ForChip]
+
+
+def recompiler(program: DeviceProgram, settings: FleetSettings) -> ForChip:
+    """Return :func:`cimc.recompile` for the chips of one program."""
+    from cimc.pipeline.recompile import Recompiler
+
+    options: dict[str, Any] = {"method": settings.method, "skip": settings.skip}
+    for name in ("data", "train_data", "recipe"):
+        if getattr(settings, name) is not None:
+            options[name] = getattr(settings, name)
+    shared = Recompiler(program, **options)
+
+    def for_chip(faults: FaultMap, output: Path) -> tuple[DeviceProgram, Mapping[str, Any]]:
+        result = shared.for_chip(faults, output=output)
+        return result.program, result.report.to_json()
+
+    return for_chip
