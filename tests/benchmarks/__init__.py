@@ -16,5 +16,6 @@ BENCHMARKS: dict[str, str] = {
     "ste-vs-full-gradient": "tests.benchmarks.ste_vs_full_gradient",
     "ir-drop": "tests.benchmarks.ir_drop",
     "compile-resnet50": "tests.benchmarks.compile_resnet50",
+    "recompile": "tests.benchmarks.recompile",
     "compile-2gb": "tests.benchmarks.compile_2gb",
 }

@@ -12,12 +12,12 @@ from tests.zoo.cache import CACHE
 
 FOLDER: Final = CACHE / "faults" / "jobs"
 #: Part of every key; raised when code changes what results are.
-VERSION: Final = 1
+VERSION: Final = 2
 #: Chips (fault maps) of each cell of a table: the same for all its rows.
 MAPS: Final = (0, 1, 2, 3, 4)
 
 Method = Literal["ignore", "nearest", "feedback"]
-Mode = Literal["ideal", "chip"]
+Mode = Literal["ideal", "chip", "inputs"]
 Row = store.Row
 
 
@@ -79,7 +79,8 @@ class Job:
         settings: Of :class:`cimc.remap.settings.RemapSettings`, without the method.
         training: Section ``training`` of a recipe, for training with the faults; None: none.
         samples: Training samples: the first ones [-].
-        modes: Of scoring: ``ideal``: no converters, no noise; ``chip``: all the target describes.
+        modes: Of scoring: ``ideal``: no converters, no noise; ``chip``: all the target describes;
+            ``inputs``: DACs alone, as [NM] has quantized activations.
         seed: Of the fault map, of the chip in mode ``chip``, and of training.
     """
 

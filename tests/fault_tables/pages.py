@@ -17,7 +17,9 @@ READING = (
 )
 
 
-def write_page(name: str, title: str, tables: str, text: str, parts: Sequence[Part]) -> None:
+def write_page(
+    name: str, title: str, tables: str, text: str, parts: Sequence[Part], *, reading: bool = True
+) -> None:
     """Write ``docs/results/<name>.md``.
 
     Args:
@@ -26,12 +28,14 @@ def write_page(name: str, title: str, tables: str, text: str, parts: Sequence[Pa
         tables: What ``python -m tests.fault_tables.run`` is to be given.
         text: What a reader has to know of all figures.
         parts: The tables.
+        reading: Say what ± and intervals are.
     """
     made = made_by(f"python -m tests.fault_tables.run {tables}")
-    reading = READING.format(first=MAPS[0], last=MAPS[-1])
     lines = [textwrap.fill(made, 99), "", textwrap.fill(text, 99), ""]
-    lines += [textwrap.fill(reading, 99), "", *lines_of(parts)]
-    write_lines(name, title, lines)
+    if reading:
+        told = READING.format(first=MAPS[0], last=MAPS[-1])
+        lines += [textwrap.fill(told, 99), ""]
+    write_lines(name, title, [*lines, *lines_of(parts)])
 
 
 def counted(store: Store, jobs: Sequence[Job]) -> str:

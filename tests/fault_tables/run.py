@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 
+from tests.fault_tables import growth
 from tests.fault_tables.jobs import FOLDER, Job, Row, Store
 from tests.fault_tables.tables import TABLES
 from tests.job_store.pool import Work, run, say
-
-WORK = Work("tests.fault_tables.work", FOLDER)
 
 
 def listed(tables: Sequence[str]) -> list[Job]:
@@ -48,6 +46,8 @@ def missing(jobs: Sequence[Job], *, again: bool, since: str) -> list[Job]:
 
 def told(row: Row) -> str:
     """Return what a progress line says of a result."""
+    if "scores" not in row:
+        return growth.told(row)
     scores = ", ".join(f"{mode} {score:.2f}" for mode, score in row["scores"].items())
     seconds = row["seconds"]
     return f"{scores}; {seconds['recompile']:.1f} + {seconds['evaluate']:.1f} s"
@@ -72,13 +72,17 @@ def main() -> int:
         return 0
     jobs = [job for job in listed(tables) if given.only in str(job)]
     jobs = [job for job in jobs if given.maps is None or job.seed < given.maps]
+    modules = {TABLES[name].work for name in tables}
+    if len(modules) > 1:
+        parser.error("growth measures time: alone")
+    work = Work(modules.pop(), FOLDER, since=given.since)
     todo = missing(jobs, again=given.again, since=given.since)
     say(f"{len(todo)} of {len(jobs)} jobs to run")
     if given.list:
         for job in todo:
             say(str(job))
         return 0
-    return min(1, run(todo, replace(WORK, since=given.since), given.workers, told))
+    return min(1, run(todo, work, given.workers, told))
 
 
 if __name__ == "__main__":
