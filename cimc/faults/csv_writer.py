@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import BinaryIO
 
 import numpy as np
@@ -14,8 +15,8 @@ from cimc.faults.ranges import write_ranges
 _LINES = 1 << 16
 
 
-def write_csv(fault_map: FaultMap, file: BinaryIO) -> None:
-    """Write a map to an open file.
+def write_csv(fault_map: FaultMap, file: BinaryIO) -> str:
+    """Write a map to an open file; return the sha256 of what was written.
 
     Raises:
         FaultMapError: ``CIMC-F10``, it has gains, which CSV cannot hold.
@@ -27,9 +28,16 @@ def write_csv(fault_map: FaultMap, file: BinaryIO) -> None:
             where=f"fault map of chip '{fault_map.chip}'",
             hint="a .safetensors file",
         )
-    file.write("".join(f"# {line}\n" for line in _comments(fault_map)).encode())
+    digest = hashlib.sha256()
+
+    def write(text: str) -> None:
+        content = text.encode()
+        file.write(content)
+        digest.update(content)
+
+    write("".join(f"# {line}\n" for line in _comments(fault_map)))
     own = bool((fault_map.cells[:, 3] == AT_CONDUCTANCE).any())
-    file.write(b"array,row,column,state" + (b",conductance_uS\n" if own else b"\n"))
+    write("array,row,column,state" + (",conductance_uS\n" if own else "\n"))
     for start in range(0, len(fault_map.cells), _LINES):
         part = slice(start, start + _LINES)
         lines = [",".join(map(str, cell)) for cell in fault_map.cells[part].tolist()]
@@ -40,7 +48,8 @@ def write_csv(fault_map: FaultMap, file: BinaryIO) -> None:
                 f"{line},{np.format_float_positional(v) if g else ''}"
                 for line, v, g in zip(lines, values, given.tolist(), strict=True)
             ]
-        file.write("".join(f"{line}\n" for line in lines).encode())
+        write("".join(f"{line}\n" for line in lines))
+    return digest.hexdigest()
 
 
 def _comments(fault_map: FaultMap) -> list[str]:

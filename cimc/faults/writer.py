@@ -22,7 +22,7 @@ from cimc.faults.validity import require_valid
 from cimc.program import container_write
 
 
-def save_fault_map(fault_map: FaultMap, path: str | Path) -> None:
+def save_fault_map(fault_map: FaultMap, path: str | Path) -> str:
     """Write a fault map; the file appears complete or not at all.
 
     The same map gives the same bytes.
@@ -30,6 +30,9 @@ def save_fault_map(fault_map: FaultMap, path: str | Path) -> None:
     Args:
         fault_map: What to write.
         path: ``*.safetensors``, or ``*.csv`` for a map without gains.
+
+    Returns:
+        The sha256 of the file, as :func:`cimc.faults.load_fault_map` will give it.
 
     Raises:
         FaultMapError: ``CIMC-F01`` it cannot be written there; ``CIMC-F02..F10``, the map is not
@@ -47,12 +50,10 @@ def save_fault_map(fault_map: FaultMap, path: str | Path) -> None:
     try:
         with _replacing(path) as file:
             if kind == ".csv":
-                write_csv(fault_map, file)
-            else:
-                tensors = tensors_of(fault_map).items()
-                container_write.write(
-                    file, {n: container_write.of_tensor(t, where=n) for n, t in tensors}
-                )
+                return write_csv(fault_map, file)
+            tensors = tensors_of(fault_map).items()
+            sources = {n: container_write.of_tensor(t, where=n) for n, t in tensors}
+            return container_write.write(file, sources).sha256
     except OSError as error:
         raise FaultMapError(
             "CIMC-F01", f"cannot write the fault map: {error.strerror}", where=str(path)
