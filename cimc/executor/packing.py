@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -29,7 +30,11 @@ from cimc.executor.physics import Physics
 from cimc.ir.layer import TILE_FIELDS, Cells
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer, ProgramUse
+from cimc.program.positions import map_offsets
 from cimc.targets.lanes import lane_count
+
+#: A map of word lines or bit lines.
+Lines = npt.NDArray[np.int32] | None
 
 _FIELD = {name: index for index, name in enumerate(TILE_FIELDS)}
 #: What happens around arrays: idle cells are none the worse for it.
@@ -161,7 +166,7 @@ def _packing(layer: ProgramLayer) -> Packing | None:
     geometry = layer.geometry
     if geometry.kind not in ("conv", "conv-transpose") or geometry.groups == 1:
         return None
-    tiles = layer.tiles[np.argsort(layer.tiles[:, _FIELD["group"]], kind="stable")]
+    tiles = layer.tiles[_order(layer)]
     if len(tiles) != geometry.groups or layer.encoding == "signed":
         return None
     steps = np.diff(tiles[:, [_FIELD[f] for f in ("array", "array_row", "array_column")]], axis=0)
@@ -172,7 +177,31 @@ def _packing(layer: ProgramLayer) -> Packing | None:
     if size == 1 or not next_to[inside].all():
         return None
     taps = (geometry.taps, 1) if geometry.kind == "conv" else (1, geometry.taps)
-    return Packing(geometry.groups, size, taps, geometry.rows, geometry.columns)
+    packing = Packing(geometry.groups, size, taps, geometry.rows, geometry.columns)
+    return packing if _lie_apart(layer, packing) else None
+
+
+def _lie_apart(layer: ProgramLayer, packing: Packing) -> bool:
+    """Whether the groups of a block share no line, where maps have them: then one read does."""
+    for lines in (_by_group(layer, layer.word_lines, 0), _by_group(layer, layer.bit_lines, 1)):
+        for block in range(packing.blocks if lines else 0):
+            some = np.concatenate(lines[block * packing.size : (block + 1) * packing.size])
+            if len(np.unique(some)) < len(some):
+                return False
+    return True
+
+
+def _by_group(layer: ProgramLayer, lines: Lines, which: int) -> list[npt.NDArray[np.int32]]:
+    """Return the lines of each group's tile, of a map of word lines (0) or bit lines (1)."""
+    if lines is None:
+        return []
+    parts = np.split(lines, map_offsets(layer)[which][1:-1])
+    return [parts[k] for k in _order(layer)]
+
+
+def _order(layer: ProgramLayer) -> npt.NDArray[np.int64]:
+    """Return the tiles in the order of their groups."""
+    return np.argsort(layer.tiles[:, _FIELD["group"]], kind="stable")
 
 
 def _width(layer: ProgramLayer) -> int:
@@ -196,6 +225,10 @@ def _block_layer(layer: ProgramLayer, packing: Packing, idle_us: float) -> Progr
         geometry=geometry,
         cells=cells,
         tiles=_block_tiles(layer, packing),
+        word_lines=_block_word_lines(layer, packing),
+        bit_lines=None
+        if layer.bit_lines is None
+        else np.concatenate(_by_group(layer, layer.bit_lines, 1)),
         row_tiles=np.array([[0, size * rows]], dtype=np.int32),
         uses=tuple(_block_use(use, packing) for use in layer.uses),
     )
@@ -203,7 +236,7 @@ def _block_layer(layer: ProgramLayer, packing: Packing, idle_us: float) -> Progr
 
 def _block_tiles(layer: ProgramLayer, packing: Packing) -> Any:
     """Return a tile for the bit lines of each group, on all word lines of its block."""
-    tiles = layer.tiles[np.argsort(layer.tiles[:, _FIELD["group"]], kind="stable")].copy()
+    tiles = layer.tiles[_order(layer)]
     group = np.arange(packing.groups)
     block, inside = np.divmod(group, packing.size)
     members = np.minimum(packing.size, packing.groups - block * packing.size)
@@ -212,6 +245,18 @@ def _block_tiles(layer: ProgramLayer, packing: Packing) -> Any:
     tiles[:, _FIELD["rows"]] = members * packing.rows
     tiles[:, _FIELD["column"]] = inside * packing.columns
     return tiles
+
+
+def _block_word_lines(layer: ProgramLayer, packing: Packing) -> Lines:
+    """Return the word lines of the tiles of :func:`_block_tiles`: those of all of the block."""
+    lines = _by_group(layer, layer.word_lines, 0)
+    if not lines:
+        return None
+    parts: list[npt.NDArray[np.int32]] = []
+    for first in range(0, packing.groups, packing.size):
+        block = lines[first : first + packing.size]
+        parts += [np.concatenate(block)] * len(block)
+    return np.concatenate(parts)
 
 
 def _block_use(use: ProgramUse, packing: Packing) -> ProgramUse:

@@ -267,3 +267,44 @@ def with_extras(program: DeviceProgram) -> DeviceProgram:
         "chip-1", np.array([[0, 1, 2, 1], [1, 3, 4, 3]], np.int32), np.array([0, 5], np.float32)
     )
     return replace(program, golden=golden, calibration=calibration, faults=faults)
+
+
+def with_maps(program: DeviceProgram, seed: int = 0) -> DeviceProgram:
+    """Return a program whose tiles, one an array, lie on random lines of it, spares included."""
+    rng = np.random.default_rng(seed)
+    layers = {name: _mapped(layer, program, rng) for name, layer in program.layers.items()}
+    return replace(program, layers=layers)
+
+
+def _mapped(layer: ProgramLayer, program: DeviceProgram, rng: np.random.Generator) -> ProgramLayer:
+    array = program.target["array"]
+    width = bit_lines_of(layer)
+    words, bits = [], []
+    for tile in layer.tiles:
+        rows, columns = int(tile[3]), int(tile[5]) + (layer.encoding == "offset-column")
+        words.append(rng.permutation(array["rows"])[:rows])
+        # Runs of `width` lines, anywhere: as many single lines, each stretched to the right.
+        starts = np.sort(rng.permutation(array["columns"] - columns * (width - 1))[:columns])
+        bits.append(rng.permutation(starts + np.arange(columns) * (width - 1)))
+    lines = (np.concatenate(some).astype(np.int32) for some in (words, bits))
+    return replace(layer, **dict(zip(("word_lines", "bit_lines"), lines, strict=True)))
+
+
+def bit_lines_of(layer: ProgramLayer) -> int:
+    """Return the adjacent bit lines of a weight on one array."""
+    if layer.encoding == "offset-column" or layer.twin:
+        return 1
+    return len(layer.cells.planes)
+
+
+def with_gains(program: DeviceProgram, arrays: list[int], seed: int = 0) -> DeviceProgram:
+    """Return a program for a chip of which some arrays' device-to-device variation is known."""
+    rng = np.random.default_rng(seed)
+    array = program.target["array"]
+    shape = len(arrays), array["rows"], array["columns"]
+    lrs, hrs = (rng.lognormal(0, s, shape).astype(np.float32) for s in (0.2, 0.4))
+    faults = program.faults or FaultRecord(
+        "chip-2", np.empty((0, 4), np.int32), np.empty(0, np.float32)
+    )
+    known = replace(faults, gain_arrays=np.array(arrays, np.int32), gain_lrs=lrs, gain_hrs=hrs)
+    return replace(program, faults=known)
