@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cimc.device.device_to_device import move_states
 from cimc.executor.cells import targets_us
 from cimc.ir.layer import Cells, CrossbarLayer
 from cimc.remap.options import CellFaults
@@ -32,15 +33,10 @@ def conductances_us(cells: Cells, faults: CellFaults, target: Target) -> tuple[T
     """
     cell, found = target.cell, []
     for k, plane in enumerate(_targets_us(cells)):
-        state = ((plane - cell.g_min_us) / (cell.g_max_us - cell.g_min_us)).clamp(0.0, 1.0)
-        if faults.gain_hrs is not None:
-            change = faults.gain_hrs[k].to(plane.device) - 1.0
-            plane = plane + change * ((1.0 - state) * cell.g_min_us)
-        if faults.gain_lrs is not None:
-            change = faults.gain_lrs[k].to(plane.device) - 1.0
-            plane = plane + change * (state * cell.g_max_us)
         if faults.has_gains:
-            plane = plane.clamp(min=0.0)
+            hrs, lrs = (None if f is None else f[k].to(plane.device)
+                        for f in (faults.gain_hrs, faults.gain_lrs))  # fmt: skip
+            plane = move_states(plane.clone(), cell.g_min_us, cell.g_max_us, hrs, lrs)
         stuck = faults.stuck_us[k].to(plane.device)
         found.append(torch.where(torch.isnan(stuck), plane, stuck))
     return tuple(found)

@@ -217,7 +217,7 @@ class ReachableLevels(WeightLevels):
 
 def nearest_of(options: Options, matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return the nearest values, on the device of the weights, and their choices, on the CPU."""
-    value, choice = options.nearest(matrix.detach().cpu())
+    value, choice = options.nearest(matrix.detach().cpu().contiguous())
     return value.to(matrix.device), choice
 
 

@@ -12,28 +12,20 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from cimc.errors import ModelError
-from cimc.executor.bind import Reader
-from cimc.executor.physics import physics_of
-from cimc.executor.prepare import read_of
 from cimc.ir import rewrite
 from cimc.ir.interpreter import call, interpret, last_uses
-from cimc.ir.layer import TRAINED, Cells, CrossbarLayer, Fitted, Use
+from cimc.ir.layer import TRAINED, CrossbarLayer, Fitted, Use
 from cimc.ir.network import Network
 from cimc.lowering.assign import assign
 from cimc.lowering.converters import Sampling, fit_converters
-from cimc.lowering.emit import emit
 from cimc.quantizers.periphery.fit import Method
 from cimc.targets import Target
-from cimc.training import differentiable
 from cimc.training.analog_forward import AnalogForward, Weight
-from cimc.training.cell_targets import cells_of
-from cimc.training.chip_reads import ChipMaker, ChipReads
-from cimc.training.converter_ranges import ConverterRanges
-from cimc.training.differentiable_cells import check_differentiable
-from cimc.training.input_steps import input_steps
+from cimc.training.chip_reads import ChipReads
 from cimc.training.known_chip import KnownChip
-from cimc.training.latent_weights import LatentWeights, on_cpu
+from cimc.training.latent_weights import on_cpu
 from cimc.training.parameters import trained_constants
+from cimc.training.programmed_weights import ProgrammedWeights
 from cimc.training.rates import relative_groups
 from cimc.training.recipe import Recipe
 from cimc.verification.data import Data
@@ -56,13 +48,11 @@ class Outcome(NamedTuple):
     layers: dict[str, Tensor]
 
 
-class TrainableNetwork(LatentWeights):
+class TrainableNetwork(ProgrammedWeights):
     """Latent float weights, their levels, and the chip they would make.
 
     Attributes:
         constants: Parameters besides weights on crossbars, by name in the graph.
-        ranges: Full scales of converters.
-        steps: Learned input ranges, by node and operand.
     """
 
     def __init__(
@@ -92,28 +82,12 @@ class TrainableNetwork(LatentWeights):
             UsageError: CIMC-U47, an unknown non-ideality; CIMC-U53, gradient ``full`` through
                 a device that is not differentiable.
         """
-        cells = None if known is None else known.layers
-        super().__init__(network, target, recipe, uniform=uniform, known=cells)
-        self._known = known
-        self._method, self._device = method, torch.device(device)
+        super().__init__(
+            network, target, recipe, torch.device(device), uniform=uniform, known=known
+        )
+        self._method = method
         if network.layers and len(self.frozen) == len(network.layers):
             raise _nothing_to_train(self.frozen)
-        program = emit(network, target, {})
-        if known is not None:
-            program = replace(program, faults=known.record)
-        effects = None if recipe.effects is None else frozenset(recipe.effects)
-        physics = physics_of(program, "chip", effects)
-        if recipe.gradient == "full" and recipe.noise == "device":
-            check_differentiable(physics)
-        through = recipe.gradient in ("full", "detached")
-        reader: Reader = differentiable.read_of if through else read_of
-        self._maker = self._training_maker = ChipMaker.of(program, physics, self._device, reader)
-        if known is not None and (seen := known.seen_by(recipe)) is not known.record:
-            # What training is not told of is not in the chips it trains on.
-            unaware = replace(program, faults=seen)
-            physics = physics_of(unaware, "chip", effects)
-            self._training_maker = ChipMaker.of(unaware, physics, self._device, reader)
-        self._chip: tuple[int, bool, ChipReads] | None = None
         self._frees = last_uses(network.graph)
         self._build()
         self.to(self._device)
@@ -129,8 +103,6 @@ class TrainableNetwork(LatentWeights):
         for name, value in tensors.items():
             if name not in taken:
                 self.register_buffer(f"constant_{name}", value.detach(), persistent=False)
-        self.ranges = ConverterRanges(network.layers)
-        self.steps = nn.ModuleDict(input_steps(network, recipe))
         self._analog = dict(self._operations())
 
     def _operations(self) -> Iterator[tuple[str, AnalogForward]]:
@@ -159,43 +131,7 @@ class TrainableNetwork(LatentWeights):
             taps: Whether to return the results of operations that read crossbars.
         """
         weights = self.quantized(chip)
-        reads = None
-        if chip is not None and self._recipe.noise == "device":
-            reads = self._programmed(weights, chip)
-        return self._walk(inputs, weights, reads, taps)
-
-    def _programmed(self, weights: Mapping[str, Weight], chip: int) -> ChipReads:
-        """Return the chip that the weights make; between steps it is made once."""
-        through = self._recipe.gradient in ("full", "detached") and torch.is_grad_enabled()
-        same = self._chip is not None and self._chip[:2] == (chip, self.training)
-        if not torch.is_grad_enabled() and self._chip is not None and same:
-            return self._chip[2]
-        with torch.set_grad_enabled(through):
-            cells = {
-                name: self._cells(layer, weights[name].matrix, through=through)
-                for name, layer in self._network.layers.items()
-            }
-            settings = self._settings()
-            maker = self._training_maker if self.training else self._maker
-            reads = maker.chip(cells, settings, chip)
-        self._chip = None if torch.is_grad_enabled() else (chip, self.training, reads)
-        return reads
-
-    def _cells(self, layer: CrossbarLayer, matrix: Tensor, *, through: bool) -> Cells:
-        """Return the cells of a layer for the weights of this forward pass."""
-        if (reachable := self.reachable_of(layer)) is not None:
-            return reachable.cells()
-        matrix = matrix if through else matrix.detach()
-        limit, codebook = self.limit(layer), self.codebook_of(layer)
-        return cells_of(layer, matrix, limit, codebook, self._target)
-
-    def _settings(self) -> dict[tuple[str, int], Any]:
-        settings = self.ranges.settings()
-        for node, operand in settings:
-            if (key := f"{node}_{operand}") in self.steps:
-                dac = self.steps[key].dac()  # type: ignore[operator]
-                settings[node, operand] = dac, settings[node, operand][1]
-        return settings
+        return self._walk(inputs, weights, self.reads(weights, chip), taps)
 
     def _walk(
         self,
@@ -277,7 +213,7 @@ class TrainableNetwork(LatentWeights):
     @torch.no_grad()
     def after_step(self) -> None:
         """Fit levels again where weights have moved away from them [GDQ Alg. 1]."""
-        self._chip = None
+        self.changed()
         for layer in self._network.layers.values():
             levels = self.levels_of(layer)
             factor = None if levels is None else levels.after_step(self.matrix_of(layer))
@@ -291,43 +227,17 @@ class TrainableNetwork(LatentWeights):
         Args:
             data: Inputs to find ranges with; a part of them is used.
         """
-        self._chip = None
+        self.changed()
         samples, vectors = _REFIT
         sampling = Sampling(data, samples, vectors, seed=self._recipe.seed)
-        fitted = fit_converters(self._as_read(), self._target, self._method, sampling)
+        fitted = fit_converters(
+            self.conductances(self.network()), self._target, self._method, sampling
+        )
         self.ranges.take(fitted.layers)
-
-    def _as_read(self) -> Network:
-        """Return the network with the conductances a known chip really has."""
-        network = self.network()
-        if self._known is None:
-            return network
-        layers = {
-            name: replace(layer, cells=self._known.conductances(layer))
-            for name, layer in network.layers.items()
-        }
-        return replace(network, layers=layers)
-
-    @torch.no_grad()
-    def after_epoch(self, epochs: int) -> None:
-        """Replace weights with stuck cells by their nearest valid values, where it is time.
-
-        Args:
-            epochs: That are done [-].
-        """
-        period = self._recipe.faults.period
-        if self._known is None or period == 0 or epochs % period:
-            return
-        self._chip = None
-        for layer in self._network.layers.values():
-            if (reachable := self.reachable_of(layer)) is not None:
-                weight = self.weights[layer.weight]
-                snapped = reachable.snapped(layer.geometry.to_matrix(weight))
-                weight.copy_(layer.geometry.from_matrix(snapped, tuple(weight.shape)))
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
         """Load a checkpoint, as :class:`torch.nn.Module` does."""
-        self._chip = None
+        self.changed()
         return super().load_state_dict(*args, **options)
 
     @torch.no_grad()
@@ -336,7 +246,7 @@ class TrainableNetwork(LatentWeights):
         graph, tensors = rewrite.copy(self._network.graph)
         for name, value in self.constants.items():
             tensors[name] = value.detach().cpu().clone()
-        settings = self._settings()
+        settings = self.settings()
         layers = {}
         for name, layer in self._network.layers.items():
             done, matrix = self._trained(layer)

@@ -194,14 +194,14 @@ def test_learned_input_ranges_reach_the_dac() -> None:
 def test_fitting_ranges_again_keeps_learned_input_ranges() -> None:
     net, _ = trainable("convolutions", activation_bits=4, first_last_bits=4)
     _, _, data = compiled("convolutions")
-    before = {place: dac.x_max for place, (dac, _) in net._settings().items()}
-    ranges = {place: adc.i_max_us.clone() for place, (_, adc) in net._settings().items()}
+    before = {place: dac.x_max for place, (dac, _) in net.settings().items()}
+    ranges = {place: adc.i_max_us.clone() for place, (_, adc) in net.settings().items()}
     with torch.no_grad():
         for p in net.weights.values():
             p.mul_(0.5)
     net.refit(data)
-    assert {place: dac.x_max for place, (dac, _) in net._settings().items()} == before
-    assert any(not torch.equal(ranges[k], adc.i_max_us) for k, (_, adc) in net._settings().items())
+    assert {place: dac.x_max for place, (dac, _) in net.settings().items()} == before
+    assert any(not torch.equal(ranges[k], adc.i_max_us) for k, (_, adc) in net.settings().items())
 
 
 def test_a_checkpoint_holds_everything() -> None:

@@ -1,0 +1,83 @@
+"""Training for one chip: what it sees is what the executor runs, with the faults there are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from cimc.executor import Executor
+from cimc.faults import FaultMap
+from cimc.ir.network import Network
+from cimc.lowering.emit import emit
+from cimc.targets import Target
+from cimc.training.known_chip import KnownChip
+from cimc.training.recipe import FaultTraining, Recipe
+from cimc.training.trainable import TrainableNetwork
+from tests.training.mixed import tensor
+from tests.training.put import TARGETS, on_chip
+
+NETWORKS = ("convolutions", "recurrent")
+CHIP = 2**40 + 17
+
+
+def trainable(
+    kind: str, name: str = "convolutions", *, gains: bool = False, **recipe: Any
+) -> tuple[TrainableNetwork, Target, FaultMap, torch.Tensor]:
+    network, target, data, faults = on_chip(kind, name, gains=gains)
+    known = KnownChip.of(network, target, faults)
+    net = TrainableNetwork(network, target, Recipe(**recipe), known=known)
+    return net, target, faults, tensor(data)
+
+
+def by_executor(
+    network: Network, target: Target, faults: FaultMap, x: torch.Tensor, mode: str
+) -> Any:
+    program = replace(emit(network, target, {}), faults=faults.record())
+    return Executor(program, mode, CHIP).run({"x": x.numpy()}).outputs["y"]
+
+
+def moved(net: TrainableNetwork, share: float = 0.3) -> None:
+    """Move latent weights by about a third of their size, as training would."""
+    draw = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for weight in net.weights.values():
+            size = weight.square().mean().sqrt()
+            weight += share * size * torch.randn(weight.shape, generator=draw)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("gains", [False, True])
+@pytest.mark.parametrize("kind", TARGETS)
+def test_a_chip_in_training_is_the_chip_of_the_program(
+    kind: str, name: str, *, gains: bool
+) -> None:
+    """Every encoding, moved weights: the executor's run of the emitted program, chip by chip."""
+    net, target, faults, x = trainable(kind, name, gains=gains)
+    moved(net)
+    for mode in (True, False):
+        net.train(mode)
+        with torch.no_grad():
+            got = net([x], CHIP).outputs[0].numpy()
+        want = by_executor(net.network(), target, faults, x, "chip")
+        # Values at the edge of a code may fall to either side, so a few may be a code apart.
+        off = np.abs(got - want) > 1e-4 * np.abs(want).max()
+        assert off.mean() <= 0.01
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("gains", [False, True])
+@pytest.mark.parametrize("kind", TARGETS)
+def test_without_a_chip_it_is_the_ideal_program(kind: str, name: str, *, gains: bool) -> None:
+    net, target, faults, x = trainable(kind, name, gains=gains, noise="none")
+    moved(net)
+    with torch.no_grad():
+        got = net.eval()([x], None).outputs[0].numpy()
+    want = by_executor(net.network(), target, faults, x, "ideal")
+    np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
+    # The faults are in it: without them the program is another.
+    clean = Executor(emit(net.network(), target, {}), "ideal").run({"x": x.numpy()}).outputs["y"]
+    assert np.abs(clean - want).max() > 0.01 * np.abs(want).max()
