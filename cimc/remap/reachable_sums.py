@@ -100,11 +100,12 @@ class SumOptions:
         if given is not None:
             other = torch.where(self.free, given, other)
         away = self._distance(target, other)
-        if self.clamped and given is None:
+        if self.clamped:  # what lies below 0 in the list is 0: neighbours may be nearer
             for near in (other - 1, other + 1):
                 near = near.clamp(0, self.states - 1)
                 new = self._distance(target, near)
-                other, away = torch.where(new < away, near, other), torch.minimum(new, away)
+                better = new < away if given is None else (new < away) & ~self.free
+                other, away = torch.where(better, near, other), torch.where(better, new, away)
         return away, state * self.states + other
 
     def _distance(self, target: Tensor, state: Tensor) -> Tensor:

@@ -88,8 +88,8 @@ def merged(values: Tensor, states: tuple[Tensor, ...], cost: Tensor) -> Part:
     same = _SAME * float(values.abs().max())
     order = torch.argsort(values, dim=1, stable=True)
     ordered = torch.gather(values, 1, order)
-    new = torch.diff(ordered, dim=1) > same
-    run = torch.cat([torch.zeros_like(new[:, :1]), new], 1).cumsum(1)
+    new = torch.diff(ordered, dim=1, prepend=ordered[:, :1]) > same
+    run = new.cumsum(1)
     rank = torch.argsort(run + torch.gather(cost.double(), 1, order) / 2, dim=1, stable=True)
     # The first of each run in this order stands for all of it; runs keep their places.
     first = torch.searchsorted(run, run)
@@ -97,7 +97,7 @@ def merged(values: Tensor, states: tuple[Tensor, ...], cost: Tensor) -> Part:
     table = torch.gather(values, 1, best)
     found = tuple(torch.gather(s, 1, best) for s in states)
     if len(table) == 1:
-        kept = torch.cat([torch.ones_like(new[:, :1]), new], 1)[0]
+        kept = torch.diff(run[0], prepend=run.new_tensor([-1])) > 0
         return Part(table[:, kept], tuple(s[:, kept] for s in found))
     return Part(table, found)
 
