@@ -18,7 +18,7 @@ from cimc.version import __version__
 if TYPE_CHECKING:
     from cimc.faults import FaultMap, load_fault_map
     from cimc.fleets.fleet import fleet
-    from cimc.pipeline.api import compile, load, run, sensitivity, verify
+    from cimc.pipeline.api import compile, load, recompile, run, sensitivity, verify
 
 __all__ = [
     "FaultMap",
@@ -27,6 +27,7 @@ __all__ = [
     "fleet",
     "load",
     "load_fault_map",
+    "recompile",
     "run",
     "sensitivity",
     "verify",
@@ -34,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in ("compile", "load", "run", "sensitivity", "verify"):
+    if name in ("compile", "load", "recompile", "run", "sensitivity", "verify"):
         from cimc.pipeline import api
 
         return getattr(api, name)

@@ -23,7 +23,7 @@ from cimc.verification.reference import Reference
 
 _LOG = logging.getLogger(__name__)
 
-__all__ = ["compile", "load", "run", "sensitivity", "verify"]
+__all__ = ["compile", "load", "recompile", "run", "sensitivity", "verify"]
 
 
 def compile(model: Any, *, target: str | Path | Target, **options: Any) -> DeviceProgram:
@@ -47,6 +47,25 @@ def load(path: str | Path) -> DeviceProgram:
         ProgramError: It is broken, hostile or of another version.
     """
     return read(Path(path))
+
+
+def recompile(
+    program: DeviceProgram | str | Path, fault_map: FaultMap | str | Path, **options: Any
+) -> DeviceProgram:
+    """Make a program for one chip from a program for any: only what depends on the chip is redone.
+
+    Args:
+        program: The program, or its path.
+        fault_map: The chip's faults, or their file.
+        **options: As :func:`cimc.pipeline.recompile.recompile` takes them: ``output``,
+            ``method``, ``data``, ``settings``, ``skip``, ...
+
+    Returns:
+        The program; :func:`cimc.pipeline.recompile.recompile` gives the report too.
+    """
+    from cimc.pipeline.recompile import recompile as for_chip
+
+    return for_chip(program, fault_map, **options).program
 
 
 def run(

@@ -100,7 +100,7 @@ def _layer(layer: ProgramLayer, kept: Mapping[str, Tensor]) -> ProgramLayer:
     states = fields["states_us"]
     if states is not None and any(int(p.max()) >= states.shape[-1] for p in planes if p.numel()):
         raise _broken(name)
-    cells = Cells(planes=planes, gain=kept[f"gain/{name}"], **fields)  # type: ignore[arg-type]
+    cells = Cells(planes=planes, gain=kept[f"gain/{name}"], **fields)
     return replace(layer, cells=cells, tiles=tiles.numpy().copy(), word_lines=None, bit_lines=None)
 
 

@@ -1,0 +1,280 @@
+"""From a program to the program for one chip: only what depends on the chip is done again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from cimc.errors import UsageError
+from cimc.executor import Executor
+from cimc.faults import FaultMap, checked, load_fault_map
+from cimc.ir.network import Array, Network
+from cimc.lowering.converters import Sampling
+from cimc.lowering.emit import emit
+from cimc.lowering.lift import lift
+from cimc.passbase import Progress, silent
+from cimc.pipeline import samples
+from cimc.pipeline.agreement import compare, require, tolerance_of
+from cimc.pipeline.recompile_report import RecompileReport, RecompileResult
+from cimc.pipeline.report import peak_rss_mib
+from cimc.program import read, write
+from cimc.program.model import Calibration, DeviceProgram, Golden
+from cimc.program.replace import check_replaceable
+from cimc.quantizers.periphery.fit import Method
+from cimc.remap.converters import fit_adcs
+from cimc.remap.originals import originals_of, restored
+from cimc.remap.physical import ChipFaults
+from cimc.remap.remap import remap
+from cimc.remap.report import RemapResult, total_error
+from cimc.remap.settings import RemapSettings
+from cimc.targets import Target
+from cimc.verification.data import Data
+
+#: Ingredients of ``feedback`` that can be left out.
+INGREDIENTS: Final = (
+    "arrays", "rows", "columns", "polarity", "feedback", "descent", "retarget", "gain", "bias"
+)  # fmt: skip
+#: How far a program run exactly may be from the network it was made of, relative.
+_TOLERANCE: Final = 1e-3
+#: Calibration samples and vectors that ADC ranges are fitted to.
+_SAMPLES, _VECTORS = 128, 512
+
+MethodName = Literal["nearest", "feedback"]
+
+
+def recompile(
+    program: DeviceProgram | str | Path,
+    fault_map: FaultMap | str | Path,
+    *,
+    output: str | Path | None = None,
+    method: MethodName | None = None,
+    data: Mapping[str, Array] | str | Path | None = None,
+    settings: RemapSettings | None = None,
+    skip: Sequence[str] = (),
+    progress: Progress = silent,
+) -> RecompileResult:
+    """Make a program for one chip; see :class:`Recompiler`."""
+    made = Recompiler(program, method=method, data=data, settings=settings, skip=skip)
+    return made.for_chip(fault_map, output=output, progress=progress)
+
+
+class Recompiler:
+    """Makes programs for chips of one program.
+
+    What chips share is done once; nothing is carried from chip to chip, so a chip's program is
+    the same whatever was made before it.
+
+    Attributes:
+        settings: What is done about faults.
+    """
+
+    def __init__(
+        self,
+        program: DeviceProgram | str | Path,
+        *,
+        method: MethodName | None = None,
+        data: Mapping[str, Array] | str | Path | None = None,
+        settings: RemapSettings | None = None,
+        skip: Sequence[str] = (),
+    ) -> None:
+        """Take a program.
+
+        Args:
+            program: Compiled for no chip; or for another one, with calibration data.
+            method: ``nearest``: every weight takes the reachable value nearest to its own;
+                ``feedback``: all there is, see docs/recompile.md.  None: ``feedback`` where there
+                are calibration data.
+            data: Calibration inputs in place of those in the program.
+            settings: In place of the defaults; ``method`` and ``skip`` win.
+            skip: Ingredients to leave out, see :data:`INGREDIENTS`.
+
+        Raises:
+            ProgramError: The program cannot be read.
+            FaultMapError: CIMC-F30, it was made for a chip and does not hold what it had before.
+            UsageError: CIMC-U65, there is no such method or ingredient; CIMC-U66, ``feedback``
+                without calibration data.
+        """
+        loaded = program if isinstance(program, DeviceProgram) else read(Path(program))
+        self._golden = loaded.golden
+        self._source = loaded.provenance.get("recompiled", {}).get("from", loaded.sha256)
+        self._program = restored(loaded)
+        self._network = lift(self._program)
+        self._target = Target.from_plain(loaded.target, name="the program's target")
+        self._data = _data(data, self._program, self._network)
+        self.settings = _settings(settings, method, skip, self._data)
+
+    def for_chip(
+        self,
+        fault_map: FaultMap | str | Path,
+        *,
+        output: str | Path | None = None,
+        progress: Progress = silent,
+    ) -> RecompileResult:
+        """Return the program for a chip.
+
+        Args:
+            fault_map: Its faults, or their file.
+            output: Directory to write (``NAME.cim``); None: nothing is written.
+            progress: Told what is being done and the share done.
+
+        Raises:
+            FaultMapError: See :func:`cimc.faults.load_fault_map`, :func:`cimc.faults.checked`.
+        """
+        start = time.perf_counter()
+        if output is not None:
+            check_replaceable(Path(output))
+        given = fault_map if isinstance(fault_map, FaultMap) else load_fault_map(fault_map)
+        faults, warnings = checked(given, self._program)
+        progress("remap", 0.0)
+        done = remap(
+            self._network,
+            self._target,
+            faults,
+            self.settings,
+            self._data,
+            lambda share: progress("remap", share),
+        )
+        network = self._fitted(done.network, faults, progress)
+        made = emit(network, self._target, self._provenance(faults))
+        made = replace(made, faults=faults.record(), warnings=self._program.warnings)
+        progress("verify", 0.0)
+        made = self._with_golden(made, network)
+        made = replace(made, calibration=self._kept(network))
+        if output is not None:
+            progress("write", 0.0)
+            made = replace(made, sha256=write(made, Path(output)))
+        report = _report(made, done, self.settings.method, output, warnings)
+        return RecompileResult(
+            made, replace(report, seconds=time.perf_counter() - start, chip=faults.chip)
+        )
+
+    def _fitted(self, network: Network, faults: FaultMap, progress: Progress) -> Network:
+        chip = ChipFaults(faults, self._target)
+        seed = int(self._program.provenance.get("seed", 0))
+        return fit_adcs(
+            network,
+            self._target,
+            chip,
+            _method(self._program.provenance),
+            Sampling(self._data, _SAMPLES, _VECTORS, seed=seed),
+            lambda share: progress("fit-converters", share),
+        )
+
+    def _provenance(self, faults: FaultMap) -> dict[str, Any]:
+        settings = asdict(self.settings)
+        made = {"from": self._source, "settings": settings}
+        fault_map = {"chip": faults.chip, "sha256": faults.sha256}
+        return {**self._program.provenance, "fault_map": fault_map, "recompiled": made}
+
+    def _with_golden(self, program: DeviceProgram, network: Network) -> DeviceProgram:
+        """Run the program: exactly as a check of the compiler, noise-free for golden vectors."""
+        if self._golden is None:
+            return program
+        inputs = self._golden.inputs
+        ideal = Executor(program, mode="ideal").run(inputs)
+        require(
+            compare(ideal.outputs, samples.run_graph(network, inputs)),
+            code="CIMC-I06",
+            what="the device program, run exactly,",
+            tolerance=max(tolerance_of(network), _TOLERANCE),
+        )
+        found = Executor(program, mode="noise-free").run(inputs, taps=True)
+        return replace(program, golden=Golden(inputs, found.outputs, found.layers))
+
+    def _kept(self, network: Network) -> Calibration | None:
+        before = self._program.calibration
+        if before is None:
+            return None
+        floats = network.float_constants
+        return replace(
+            before,
+            weights={
+                name: layer.float_matrix
+                for name, layer in network.layers.items()
+                if layer.float_matrix is not None
+            },
+            constants=dict(floats),
+            originals=originals_of(self._program, floats),
+        )
+
+
+def _data(
+    data: Mapping[str, Array] | str | Path | None, program: DeviceProgram, network: Network
+) -> Data | None:
+    if data is None and program.calibration is not None:
+        data = program.calibration.inputs
+    return samples.calibration(data, network)
+
+
+def _settings(
+    settings: RemapSettings | None,
+    method: str | None,
+    skip: Sequence[str],
+    data: Data | None,
+) -> RemapSettings:
+    given = settings or RemapSettings(method="nearest" if data is None else "feedback")
+    if method is not None:
+        if method not in ("nearest", "feedback"):
+            raise UsageError(
+                "CIMC-U65", f"there is no method {method!r}", hint="nearest or feedback"
+            )
+        given = replace(given, method=method)  # type: ignore[arg-type]
+    for name in skip:
+        if name not in INGREDIENTS:
+            raise UsageError(
+                "CIMC-U65",
+                f"there is no ingredient {name!r} to skip",
+                hint="one of " + ", ".join(INGREDIENTS),
+            )
+    left_out: dict[str, Any] = dict.fromkeys(skip, False)
+    given = replace(given, **left_out)
+    if given.method == "feedback" and data is None:
+        raise UsageError(
+            "CIMC-U66",
+            "error feedback needs calibration data, and the program holds none",
+            hint="--data X.npz, or --method nearest",
+        )
+    return given
+
+
+def _method(provenance: Mapping[str, Any]) -> Method:
+    """Return how the program's converter ranges were found."""
+    for step in provenance.get("pipeline", ()):
+        if isinstance(step, Mapping) and step.get("pass") == "fit-converters":
+            options = step.get("options", {})
+            return Method(
+                str(options.get("input_method", "search")),
+                str(options.get("adc_method", "search")),
+                float(options.get("percentile", 99.99)),
+            )
+    return Method("search", "search", 99.99)
+
+
+def _report(
+    program: DeviceProgram,
+    done: RemapResult,
+    method: str,
+    output: str | Path | None,
+    warnings: tuple[str, ...],
+) -> RecompileReport:
+    layers = done.layers
+    return RecompileReport(
+        program=None if output is None else str(output),
+        sha256=program.sha256 or None,
+        chip="",
+        method=method,
+        cells=sum(layer.cells for layer in layers),
+        faulty_cells=sum(layer.faulty_cells for layer in layers),
+        affected_weights=sum(layer.affected_weights for layer in layers),
+        remapped_weights=sum(layer.remapped_weights for layer in layers),
+        unreachable_weights=sum(layer.unreachable_weights for layer in layers),
+        output_error_before=total_error(layers, before=True),
+        output_error_after=total_error(layers, before=False),
+        seconds=0.0,
+        peak_rss_mib=peak_rss_mib(),
+        warnings=warnings,
+        layers=layers,
+    )
