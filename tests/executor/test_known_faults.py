@@ -15,7 +15,7 @@ from cimc.ir.layer import TILE_FIELDS
 from cimc.program.arrays import conductance_us
 from cimc.program.model import DeviceProgram, FaultRecord
 from tests.executor.programs import G_MAX, G_MIN, one_layer, quarters, target
-from tests.program.factories import KINDS, mlp
+from tests.program.factories import KINDS, mlp, with_maps
 
 
 def grouped(encoding: str = "differential-pair") -> DeviceProgram:
@@ -65,14 +65,17 @@ def test_every_cell_is_found(encoding: str, place: tuple[int, int, int], plane: 
     assert found[plane].g_us.tolist() == [G_MAX]
 
 
+@pytest.mark.parametrize("mapped", [False, True])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "signed"])
-def test_all_cells_of_all_arrays(kind: str) -> None:
+def test_all_cells_of_all_arrays(kind: str, mapped: bool) -> None:
     """Every place of every array at once: those with a cell are found, with their own value.
 
     Each place is stuck at a conductance of its own, so that what is found tells where it was; the
     places of cells are those where the physical view of the program shows them.
     """
     program = mlp(kind, extras=False)
+    if mapped:
+        program = with_maps(program)
     sizes = [conductance_us(program, k).shape for k in range(program.arrays)]
     places = np.concatenate(
         [
