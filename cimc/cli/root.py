@@ -10,6 +10,7 @@ from cimc.cli.compile import compile_command
 from cimc.cli.failures import CimcGroup
 from cimc.cli.fleet import fleet_command
 from cimc.cli.inspect import inspect_command
+from cimc.cli.recompile import recompile_command
 from cimc.cli.run import run_command
 from cimc.cli.sensitivity import sensitivity_command
 from cimc.cli.target import target_group
@@ -56,6 +57,7 @@ def main(context: click.Context, traceback: bool, log_level: str) -> None:
 
 
 main.add_command(compile_command)
+main.add_command(recompile_command)
 main.add_command(verify_command)
 main.add_command(run_command)
 main.add_command(sensitivity_command)

@@ -215,7 +215,9 @@ def _settings(
     skip: Sequence[str],
     data: Data | None,
 ) -> RemapSettings:
-    given = settings or RemapSettings(method="nearest" if data is None else "feedback")
+    given = settings or RemapSettings()
+    if method is None and data is None:
+        given = replace(given, method="nearest")
     if method is not None:
         if method not in ("nearest", "feedback"):
             raise UsageError(
