@@ -73,7 +73,7 @@ class Tables:
             number: Table of each, broadcast against ``wanted``.
         """
         key = (wanted * (1.0 / self.unit)).clamp_(-1.5, 1.5).add_(number, alpha=_APART)
-        return torch.bucketize(key, self.ends, out_int32=True)
+        return torch.bucketize(key.contiguous(), self.ends, out_int32=True)
 
 
 def merged(values: Tensor, states: tuple[Tensor, ...], cost: Tensor) -> Part:

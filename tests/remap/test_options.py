@@ -172,6 +172,8 @@ def test_parts_give_what_the_whole_gives(kind: str, gains: str, use: str) -> Non
         assert torch.equal(part.values(chosen), some)
         for a, b in zip(part.planes(chosen), planes, strict=True):
             assert torch.equal(a, b[index])
+    turned = wanted.transpose(0, 2).contiguous().transpose(0, 2)
+    assert torch.equal(options.nearest(turned)[0], value)
     lead = torch.stack([wanted, wanted + 0.5, wanted - 2.0])[:, None]
     many, _ = options.nearest(lead)
     assert many.shape == (3, 1, *made.shape)
