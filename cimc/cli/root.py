@@ -8,6 +8,7 @@ import click
 
 from cimc.cli.compile import compile_command
 from cimc.cli.failures import CimcGroup
+from cimc.cli.faults import faults_group
 from cimc.cli.fleet import fleet_command
 from cimc.cli.inspect import inspect_command
 from cimc.cli.recompile import recompile_command
@@ -44,8 +45,8 @@ LEVELS = ("debug", "info", "warning", "error")
 def main(context: click.Context, traceback: bool, log_level: str) -> None:
     """Compile trained networks to analog compute-in-memory chips, and verify what they will do.
 
-    Exit codes: 0 ok, 1 verification gate failed, 2 usage, 3 bad model or data, 4 bad target or
-    program file, 5 does not fit, 70 internal error, 130 interrupted.
+    Exit codes: 0 ok, 1 verification gate failed, 2 usage, 3 bad model or data, 4 bad target,
+    fault map or program file, 5 does not fit, 70 internal error, 130 interrupted.
     """
     from cimc.cli.output import set_up_logging
 
@@ -63,5 +64,6 @@ main.add_command(run_command)
 main.add_command(sensitivity_command)
 main.add_command(fleet_command)
 main.add_command(inspect_command)
+main.add_command(faults_group)
 main.add_command(target_group)
 main.add_command(version_command)

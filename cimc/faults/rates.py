@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 from cimc.errors import UsageError
 
@@ -79,6 +79,35 @@ class Rates:
     sigma_lrs: float = 0.0
     sigma_hrs: float = 0.0
     distribution: Distribution = "normal"
+
+    @classmethod
+    def of_states(
+        cls, at_g_min: float, at_g_max: float, at_conductance: float = 0.0, **others: Any
+    ) -> Self:
+        """Return the rates where the rate of each state is given.
+
+        Args:
+            at_g_min: Of cells stuck at G_min [-].
+            at_g_max: Of cells stuck at G_max [-].
+            at_conductance: Of cells stuck at a conductance of their own [-].
+            others: All but ``rate`` and the shares.
+
+        Raises:
+            UsageError: ``CIMC-U02``, one is out of range.
+        """
+        given = {"at_g_min": at_g_min, "at_g_max": at_g_max, "at_conductance": at_conductance}
+        for name, value in given.items():
+            within(name, value, 0.0 <= value <= 1.0, "0 to 1 (a share, not percent)")
+        rate = sum(given.values())
+        within("rate of all states together", rate, rate <= 1.0, "up to 1")
+        if rate == 0.0:
+            return cls(**others)
+        return cls(
+            rate=rate,
+            lrs_share=at_g_max / rate,
+            conductance_share=at_conductance / rate,
+            **others,
+        )
 
     @property
     def expected(self) -> float:

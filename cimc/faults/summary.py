@@ -60,7 +60,8 @@ class Summary:
         """Indices of the arrays with most faulty cells, int64, the worst first; none without."""
         total = self.counts.sum(axis=1)
         order: Counts = np.argsort(-total, kind="stable")[:WORST]
-        return order[total[order] > 0]
+        found: Counts = order[total[order] > 0]
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data."""
