@@ -6,13 +6,14 @@ Eq. 12: ``<var * r, S> + c``.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from cimc.device.device_to_device import move_states
 from cimc.executor.cells import targets_us
+from cimc.executor.matrices import column_tiles
 from cimc.ir.layer import Cells, CrossbarLayer
+from cimc.remap.lines import as_program_layer
 from cimc.remap.options import CellFaults
 from cimc.targets import Target
 
@@ -60,7 +61,7 @@ def weights_of(layer: CrossbarLayer, cells: Cells, faults: CellFaults, target: T
     if layer.encoding == "differential-pair":
         total = planes[0] - planes[1]
     elif layer.encoding == "offset-column":
-        total = planes[0] - planes[1].index_select(2, column_tiles(layer))
+        total = planes[0] - planes[1].index_select(2, tiles_of_columns(layer))
     elif layer.encoding == "bit-sliced":
         assert cells.correction_us is not None, "bit slices have a correction"
         factors = [None] * len(planes) if cells.multipliers is None else list(cells.multipliers)
@@ -78,16 +79,13 @@ def affected(layer: CrossbarLayer, faults: CellFaults) -> Tensor:
     """Return which weights have a stuck cell among theirs, bool ``(groups, rows, columns)``."""
     stuck = [~torch.isnan(plane) for plane in faults.stuck_us]
     if layer.encoding == "offset-column":
-        stuck[1] = stuck[1].index_select(2, column_tiles(layer))
+        stuck[1] = stuck[1].index_select(2, tiles_of_columns(layer))
     return torch.stack(stuck).any(0)
 
 
-def column_tiles(layer: CrossbarLayer) -> Tensor:
+def tiles_of_columns(layer: CrossbarLayer) -> Tensor:
     """Return the column tile of each column, int64 ``(columns,)``."""
-    assert layer.tiles is not None
-    first = np.unique(layer.tiles[:, 4])
-    columns = np.arange(layer.geometry.columns)
-    return torch.from_numpy(np.searchsorted(first, columns, side="right") - 1)
+    return column_tiles(as_program_layer(layer))
 
 
 def _targets_us(cells: Cells) -> tuple[Tensor, ...]:

@@ -45,19 +45,26 @@ def check_recipe(recipe: Recipe, *, chip: bool) -> None:
                     hint=f"--fault-map F, or leaving {key} out",
                 )
         return
-    for key, refused, why in (
-        ("gradient", "full", "cells that cannot be programmed have no gradient"),
-        ("quantization", "regularized", "weights off their levels are on no chip"),
+    for key, refused, why, hint in (
+        (
+            "gradient",
+            "full",
+            "a cell that cannot be programmed has no gradient",
+            "gradient: straight-through",
+        ),
+        (
+            "quantization",
+            "regularized",
+            "weights off their levels are on no chip",
+            "noise: none, or gaussian",
+        ),
     ):
-        device = recipe.noise == "device"
-        if getattr(recipe, key) == refused and device:
+        if recipe.noise == "device" and getattr(recipe, key) == refused:
             raise UsageError(
                 "CIMC-U72",
                 f"training.{key} is {refused}, and training is for one chip with noise: device: "
                 f"{why}",
-                hint="noise: none, or gaussian"
-                if key == "quantization"
-                else "gradient: straight-through",
+                hint=hint,
             )
 
 

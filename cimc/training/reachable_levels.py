@@ -17,7 +17,7 @@ from torch import Tensor
 from cimc.ir.layer import Cells, Codebook, CrossbarLayer
 from cimc.remap.options import CellFaults, Options, options_of, to_cells
 from cimc.targets import Target
-from cimc.training.faulty_weights import affected, column_tiles, weights_of
+from cimc.training.faulty_weights import affected, tiles_of_columns, weights_of
 from cimc.training.recipe import Recipe
 from cimc.training.weight_levels import WeightLevels
 
@@ -52,7 +52,7 @@ class KnownCells:
             self.target,
             use=self.use,
             levels=None if book is None else book.levels,
-            column_tile=column_tiles(self.layer),
+            column_tile=tiles_of_columns(self.layer),
         )
 
     def cells(self) -> Cells:

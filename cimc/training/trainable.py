@@ -263,7 +263,7 @@ class TrainableNetwork(ProgrammedWeights):
         if (reachable := self.reachable_of(layer)) is not None:
             cells, matrix = reachable.programmed(latent)
             # Its float weights stay those of the network that is compiled for every chip.
-            return replace(layer, cells=cells), matrix
+            return replace(layer, cells=cells, remapped=True), matrix
         matrix, codebook = latent, self.codebook_of(layer)()
         if codebook is not None:
             codebook = on_cpu(codebook)
