@@ -1,14 +1,19 @@
-"""What the options of ``cimc faults sample`` mean."""
+"""What the options of ``cimc faults`` mean."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cimc.errors import UsageError
 from cimc.faults.rates import Clusters, Rates
 
+if TYPE_CHECKING:
+    from cimc.faults import FaultMap
+    from cimc.program.model import DeviceProgram
+    from cimc.targets import Target
 
-def require_subject(program: str | None, target: str | None) -> None:
+
+def _require_subject(program: str | None, target: str | None) -> None:
     """Refuse a program beside a target, and neither.
 
     Raises:
@@ -22,6 +27,31 @@ def require_subject(program: str | None, target: str | None) -> None:
             "neither PROGRAM nor --target is given",
             hint="PROGRAM.cim for the arrays it uses, or --target T for a whole chip",
         )
+
+
+def subject_of(program: str | None, target: str | None) -> tuple[Target | DeviceProgram, str]:
+    """Return the program or the target that is given, and what to call it.
+
+    Raises:
+        UsageError: CIMC-U06, both are given, or neither.
+    """
+    _require_subject(program, target)
+    if program is not None:
+        from cimc.program import read
+
+        return read(program), f"program {program}"
+    from cimc.targets import load_target
+
+    loaded = load_target(str(target))
+    return loaded, f"target '{loaded.name}'"
+
+
+def size_of(found: FaultMap) -> dict[str, Any]:
+    """Return how many arrays a map describes, and how large they are."""
+    return {
+        "arrays": len(found.arrays), "array_rows": found.array_rows,
+        "array_columns": found.array_columns,
+    }  # fmt: skip
 
 
 def rates_of(given: dict[str, Any]) -> Rates:

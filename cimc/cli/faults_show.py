@@ -27,10 +27,8 @@ def show_summary(summary: Summary, name: str, picture: str | None) -> None:
     pairs = [
         ("chip", summary.map.chip),
         ("target", plain["target"] or "not said"),
-        (
-            "arrays tested",
-            f"{plain['arrays']:,} of {size} cells: {_short(plain['tested_arrays'])}",
-        ),
+        ("arrays tested", f"{plain['arrays']:,}: {_short(plain['tested_arrays'])}"),
+        ("cells of an array", size),
         ("faulty cells", total),
     ]
     states = summary.counts.sum(axis=0).tolist()
