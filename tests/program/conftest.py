@@ -16,3 +16,9 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("programs") / "mlp.cim"
     write(mlp(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def small(stored: Path) -> Path:
+    """The program that is broken."""
+    return stored
