@@ -5,23 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from cimc.ir.layer import CrossbarLayer
 from cimc.remap.fit import Fit, Wanted, choose, options_for, with_gain
+from cimc.remap.floor import Floor
+from cimc.remap.layout import arrange
+from cimc.remap.lines import tiles_of
 from cimc.remap.options import to_cells
 from cimc.remap.physical import ChipFaults
+from cimc.remap.rows import importance_of
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
 
 
 def refit(
-    layer: CrossbarLayer, wanted: Wanted, chip: ChipFaults, target: Target, settings: RemapSettings
+    layer: CrossbarLayer,
+    wanted: Wanted,
+    chip: ChipFaults,
+    target: Target,
+    settings: RemapSettings,
+    floor: Floor,
 ) -> Fit:
     """Return a layer with cells, places and gains for the outputs wanted.
 
-    Alternates: rows, columns and polarity for the weights wanted (moved by what the others get
-    wrong, from the second time on); then what the cells hold, by error feedback and descent over
-    what they can reach there, and the gain of each column.
+    Alternates: rows, columns and polarity for the weights wanted (from the second time on moved
+    by what the others get wrong); then what the cells hold, by error feedback and descent over
+    what they can reach there, and the gain of each column.  The best of all rounds is returned.
 
     Args:
         layer: Where it lies so far.
@@ -29,11 +39,51 @@ def refit(
         chip: Its faults.
         target: The device.
         settings: Which ingredients.
+        floor: What all layers occupy; is brought up to date.
     """
-    assert layer.cells is not None
     groups, _, columns = wanted.weight.shape
     scale = torch.ones(groups, 1, columns)
-    options = options_for(layer, chip, target, settings)
-    value, choice, scale = choose(wanted, options, settings, scale)
-    cells = with_gain(to_cells(layer.cells, options, choice), scale)
-    return Fit(replace(layer, cells=cells), value * scale)
+    laid, moved = layer, wanted.weight
+    best: tuple[float, CrossbarLayer, Tensor] | None = None
+    importance = None
+    if _lays(settings):
+        assert layer.row_tiles is not None
+        importance = importance_of(wanted.blocks, layer.row_tiles, layer.geometry.shape)
+    for _ in range(max(1, settings.rounds)):
+        if importance is not None:
+            found = arrange(laid, moved / scale, importance, chip, target, settings, floor)
+            laid = found.applied(laid)
+        options = options_for(laid, chip, target, settings)
+        value, choice, gain = choose(wanted, options, settings, scale)
+        error = wanted.error(value * gain)
+        if best is None or error < best[0]:
+            assert laid.cells is not None
+            cells = with_gain(to_cells(laid.cells, options, choice), gain)
+            best = error, replace(laid, cells=cells), value * gain
+        elif importance is None:
+            break
+        scale, moved = gain, value * gain + _pull(wanted, value * gain)
+    assert best is not None
+    _, made, value = best
+    _move(floor, laid, made)
+    return Fit(made, value)
+
+
+def _lays(settings: RemapSettings) -> bool:
+    return settings.rows or settings.columns or settings.polarity
+
+
+def _pull(wanted: Wanted, value: Tensor) -> Tensor:
+    """Return where each weight would go, given all the others, less where it is."""
+    diagonal = torch.cat([h.diagonal(dim1=1, dim2=2) for _, h in wanted.blocks], 1)
+    return wanted.product(wanted.weight - value) / diagonal[:, :, None]
+
+
+def _move(floor: Floor, now: CrossbarLayer, then: CrossbarLayer) -> None:
+    """Tell the floor that a layer lies elsewhere after all."""
+    if now.word_lines is then.word_lines and now.bit_lines is then.bit_lines:
+        return
+    for tile in tiles_of(now):
+        floor.release(now.name, tile)
+    for tile in tiles_of(then):
+        floor.take(then.name, tile)

@@ -11,6 +11,7 @@ from cimc.ir.layer import CrossbarLayer
 from cimc.ir.network import Network
 from cimc.program.model import FaultRecord
 from cimc.remap.fit import Fit, Wanted, nearest
+from cimc.remap.floor import Floor
 from cimc.remap.layer import refit
 from cimc.remap.physical import ChipFaults
 from cimc.remap.report import LayerReport, RemapResult
@@ -46,10 +47,12 @@ def remap(
     if data is None:
         return _from_weights(network, target, chip, settings, progress)
 
+    floor = Floor(network.layers.values(), target)
+
     def make(layer: CrossbarLayer, wanted: Wanted) -> Fit:
         if settings.method == "nearest":
             return nearest(layer, wanted.weight, chip, target, settings)
-        return refit(layer, wanted, chip, target, settings)
+        return refit(layer, wanted, chip, target, settings, floor)
 
     walk = Walk(network, target, chip, settings, make, progress)
     done = walk.run(data)
