@@ -73,7 +73,7 @@ SECTIONS: Final = {
 }
 #: Which methods of which sections come first.
 ORDER: Final = (
-    (("8",), ("ignore", "nearest", "all")),
+    (("8",), ("all", "nearest", "ignore")),
     (("8",), ("rows-error-feedback",)),
     (("4", "16", "8-column"), ("nearest", "all")),
     (("4-bit", "3-bit"), ("nearest", "all")),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.fault_tables import growth, ingredients, methods, multipliers, others
+from tests.fault_tables import growth, guidance, ingredients, methods, multipliers, others
 from tests.fault_tables.jobs import Store
 
 
@@ -27,6 +27,7 @@ class Table:
 
 TABLES: Final[dict[str, Table]] = {
     "methods": Table(methods.jobs, methods.write),
+    "guidance": Table(list, guidance.write),  # of the results of "methods"
     "ingredients": Table(ingredients.jobs, ingredients.write),
     "nm-faults": Table(multipliers.fault_jobs, multipliers.write_faults),
     "nm-variability": Table(multipliers.variability_jobs, multipliers.write_variability),

@@ -1,0 +1,115 @@
+"""Which method is enough, by rate of faults and levels: two pictures and a table."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from tests.fault_tables.jobs import Mode, Store
+from tests.fault_tables.methods import RATES, SECTIONS, cells, gap
+from tests.fault_tables.pages import write_page
+from tests.fault_tables.ways import WAYS
+from tests.job_store.pages import Part
+from tests.training_tables.stats import Estimate
+from tests.zoo.cache import ROOT
+
+PICTURES: Final = ROOT / "docs" / "pictures"
+#: From cheap to dear, and what the table calls them.
+CHOICES: Final = {"nearest": "nearest", "all": "feedback", "training": "training"}
+#: Losses that a user may accept [point].
+BUDGETS: Final = (0.5, 1.0, 2.0)
+#: Lines of the first picture; sections of the second.
+LINES: Final = ("ignore", "nearest", "rows-error-feedback", "all", "training")
+LEVELS: Final = ("4", "8", "16", "2-bit", "3-bit", "4-bit")
+MODE: Final[Mode] = "chip"
+
+
+def upper(value: Estimate) -> float:
+    """Return the upper end of the interval of a gap [point]; the mean of a single map."""
+    return value.mean + (value.half or 0.0)
+
+
+def choice(store: Store, section: str, rate: float, budget: float) -> str:
+    """Return the cheapest method whose gap is at most a budget, its whole interval; or none."""
+    unknown = False
+    for way, said in CHOICES.items():
+        if way not in SECTIONS[section].ways:
+            continue
+        value = gap(store, cells(section, way, rate), MODE)
+        if value is None:
+            unknown = True
+        elif upper(value) <= budget:
+            return f"{said} ({value.mean:.1f})"
+    return "not known yet" if unknown else "none"
+
+
+def curve(store: Store, section: str, way: str) -> list[tuple[float, float, float]]:
+    """Return rate [%], gap and half the width of its interval [point], where there are any."""
+    found = []
+    for rate in RATES:
+        value = gap(store, cells(section, way, rate), MODE)
+        if value is not None:
+            found.append((100 * rate, value.mean, value.half or 0.0))
+    return found
+
+
+def _draw(axis: Any, points: list[tuple[float, float, float]], label: str, color: str) -> None:
+    if points:
+        x, y, half = zip(*points, strict=True)
+        axis.errorbar(x, y, half, color=color, marker="o", ms=3, capsize=2, label=label)
+
+
+def draw(store: Store) -> None:
+    """Write the pictures."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    mpl.rcParams["svg.hashsalt"] = "cimc"
+    for name, title, lines in (
+        ("faults-methods", "8 levels a layer, differential pairs",
+         [("8", way, WAYS[way].said) for way in LINES]),
+        ("faults-levels", "all methods, no training",
+         [(s, "all", SECTIONS[s].title.lower()) for s in LEVELS]),
+    ):  # fmt: skip
+        figure, axis = plt.subplots(figsize=(7, 4.2))
+        for k, (section, way, label) in enumerate(lines):
+            _draw(axis, curve(store, section, way), label, f"C{k}")
+        for budget in BUDGETS:
+            axis.axhline(budget, color="0.8", lw=0.8, zorder=0)
+        axis.set(
+            title=title, xlabel="stuck cells [%]", ylabel="gap to float [point of top-1]",
+            yscale="symlog", ylim=(-0.2, 100),
+        )  # fmt: skip
+        axis.set_yticks(
+            [0, 0.5, 1, 2, 5, 10, 20, 50], ["0", "0.5", "1", "2", "5", "10", "20", "50"]
+        )
+        axis.legend(fontsize=8)
+        figure.tight_layout()
+        figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None})
+        plt.close(figure)
+
+
+TEXT: Final = (
+    "The cheapest method whose gap to the float network stays within what a user accepts, with "
+    "its mean gap in brackets [point of top-1]: `nearest` and `feedback` are the two methods of "
+    "`cimc recompile`, `training` is feedback and at most 3 epochs of fault-aware training, "
+    "`none` means that not even training was enough: discard the chip, or use it for another "
+    "network. A method counts when the whole 95 % interval over maps is within. Chips have the "
+    "target's converters and noise; figures are those of [faults-methods](faults-methods.md)."
+)
+
+
+def write(store: Store) -> None:
+    """Write pictures and page."""
+    draw(store)
+    parts = []
+    for budget in BUDGETS:
+        rows = [
+            [found.title, *(choice(store, name, rate, budget) for rate in RATES[1:])]
+            for name, found in SECTIONS.items()
+        ]
+        header = ["cells and levels", *(f"{rate:.0%} stuck" for rate in RATES[1:])]
+        parts.append(Part(f"At most {budget:g} point{'s' * (budget > 1)} lost", "", header, rows))
+    title = "Faults: which method is enough"
+    write_page("faults-which-method", title, "methods guidance", TEXT, parts, reading=False)
