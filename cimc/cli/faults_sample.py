@@ -113,6 +113,7 @@ def sample_command(as_json: bool, **given: Any) -> None:
     started = time.perf_counter()
     rates = rates_of(given)
     rates.check()
+    _require_output(given)
     seeds = range(given["seed"] or 0, (given["seed"] or 0) + (given["count"] or 1))
     check_output(given["output"], folder=given["count"] is not None)
     subject, about = subject_of(given["program"], given["target"])
@@ -139,6 +140,29 @@ def sample_command(as_json: bool, **given: Any) -> None:
     _show_sample(result, about)
     if as_json:
         emit_json(result)
+
+
+def _require_output(given: dict[str, Any]) -> None:
+    """Refuse a file that could not be written, before anything is drawn.
+
+    Raises:
+        UsageError: CIMC-U06.
+    """
+    from cimc.errors import UsageError
+
+    path = Path(given["output"])
+    kind = ".safetensors" if given["count"] is not None else path.suffix.lower()
+    if kind not in (".safetensors", ".csv"):
+        hint = f"{path.stem}.safetensors, {path.stem}.csv; or a folder with --count"
+        raise UsageError(
+            "CIMC-U06", f"{path.name!r} is no fault map that cimc writes", hint=hint
+        )
+    if kind == ".csv" and (given["sigma_lrs"] or given["sigma_hrs"]):
+        raise UsageError(
+            "CIMC-U06",
+            "a CSV file cannot hold the factors of cells",
+            hint=f"{path.stem}.safetensors",
+        )
 
 
 def _file_name(chip: str) -> str:

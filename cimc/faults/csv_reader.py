@@ -116,7 +116,7 @@ class _Reader:
         right = np.where(own, np.isfinite(single) & (values >= 0), np.isnan(values))
         if not (good.all() and right.all()):
             self._find(width)
-            raise AssertionError("a line is wrong, but none was found")
+            raise _wrong(self._where, 1, 1, "a value is wrong")
         cells = whole.astype(np.int32)
         sorted_cells, single = in_order(cells, np.where(own, single, np.float32(0)))
         self._require_once(sorted_cells, cells)
@@ -197,8 +197,9 @@ class _Reader:
                 raise _wrong(self._where, number, 1, message)
             column = 1
             for name, field in zip(_HEADER, fields, strict=False):
-                state = fields[3].strip()
-                problem = _problem(name, field.strip(), state)
+                problem = _problem(name, field.strip(), fields[3].strip())
+                if not problem and width == 4 and name == "state" and int(float(field)) == 3:
+                    problem = "state 3 needs the column conductance_uS"
                 if problem:
                     blank = len(field) - len(field.lstrip())
                     raise _wrong(self._where, number, column + blank, problem)
@@ -232,18 +233,23 @@ def _parsed(body: str, width: int) -> npt.NDArray[np.float64]:
 def _problem(name: str, field: str, state: str) -> str:
     """Return what is wrong with a value; '' for nothing."""
     if name == "conductance_uS":
-        if state != str(AT_CONDUCTANCE):
+        if float(state) != AT_CONDUCTANCE:
             return f"a cell in state {state} has no conductance of its own" if field else ""
         try:
-            value = np.float32(float(field))
+            given = float(field)
         except ValueError:
             return f"{field[:40]!r} is not a conductance [uS]" if field else "is missing"
-        return "" if np.isfinite(value) and value >= 0 else f"{field[:40]} uS is no conductance"
-    if not (field.isascii() and field.isdigit()):
+        good = 0.0 <= given <= float(np.finfo(np.float32).max)
+        return "" if good else f"{field[:40]} uS is no conductance"
+    try:
+        value = -1.0 if "_" in field else float(field)
+    except ValueError:
+        value = -1.0
+    if value < 0 or not value.is_integer():
         return f"{name} {field[:40]!r} is not a whole number of 0 or more"
-    if name == "state" and not AT_G_MIN <= int(field) <= AT_CONDUCTANCE:
+    if name == "state" and not AT_G_MIN <= value <= AT_CONDUCTANCE:
         return f"there is no state {field[:40]} (1 at G_min, 2 at G_max, 3 at its conductance)"
-    return "" if int(field) <= _LARGEST else f"{name} {field[:40]} is too large"
+    return "" if value <= _LARGEST else f"{name} {field[:40]} is too large"
 
 
 def _wrong(where: str, line: int, column: int, message: str) -> FaultMapError:
