@@ -56,12 +56,18 @@ class CellGains:
         lrs: Factor of the highest state, float32 in the shape of the plane, 1 where nothing was
             measured [-]; None: not measured.
         hrs: The same of the lowest state.
-        known: Where it was measured, bool in the shape of the plane.
+        known: Where it was measured, bool in the shape of the plane; None: everywhere.
     """
 
     lrs: Tensor | None
     hrs: Tensor | None
-    known: Tensor
+    known: Tensor | None
+
+    @property
+    def bytes(self) -> int:
+        """What it takes [byte]."""
+        held = (t for t in (self.lrs, self.hrs, self.known) if t is not None)
+        return sum(t.numel() * t.element_size() for t in held)
 
 
 def targets_us(cells: Cells, device: torch.device) -> tuple[Tensor, ...]:
@@ -126,6 +132,8 @@ def _with_devices(plane: Tensor, site: Site, target: Tensor, gains: CellGains | 
     cell = site.physics.target.cell
     hrs, lrs = (None if f is None else f.to(plane.device) for f in (gains.hrs, gains.lrs))
     moved = move_states(plane.clone(), cell.g_min_us, cell.g_max_us, hrs, lrs)
+    if gains.known is None:
+        return moved
     known = gains.known.to(plane.device)
     return torch.where(known, moved, _chain(_DEVICES, plane, site, target))
 

@@ -73,14 +73,23 @@ def wafer_of(
     physics: Physics,
     device: torch.device,
     measured: Measured | None = None,
+    known: KnownCells | None = None,
 ) -> Wafer:
     """Return what the chips of a program share.
+
+    Args:
+        program: The program.
+        physics: What is modelled.
+        device: Where it is computed.
+        measured: Conductances read back from one chip, by layer [uS]; None: they are modelled.
+        known: What its fault map says of its cells; None: it is worked out.
 
     Raises:
         ProgramError: CIMC-P60, CIMC-P61, the measured conductances do not cover the program.
     """
     read_back = None if measured is None else cells_of(program, measured, device)
-    return Wafer(program, physics, device, known_cells(program), read_back)
+    known = known_cells(program) if known is None else known
+    return Wafer(program, physics, device, known, read_back)
 
 
 def _bytes(planes: tuple[Tensor, ...]) -> int:

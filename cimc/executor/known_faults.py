@@ -15,6 +15,9 @@ from cimc.program.model import DeviceProgram, FaultRecord, ProgramLayer
 from cimc.program.positions import Block, Lines, blocks, planes_of
 from cimc.targets import Target
 
+#: Gains that are kept from chip to chip, at most [byte]; beyond, they are looked up anew.
+_KEPT = 1 << 30
+
 Numbers = npt.NDArray[np.int64]
 Conductances = npt.NDArray[np.float32]
 
@@ -27,18 +30,26 @@ class KnownCells:
         stuck: Stuck cells that hold weights, by layer name and plane.
         places: All stuck cells by place; None: there are none.
         gains: Record with measured end states; None: it has none.
+        kept: Gains worked out before, by layer name, up to a size.
     """
 
     stuck: Mapping[str, Mapping[int, StuckCells]] = field(default_factory=dict)
     places: StuckPlaces | None = None
     gains: FaultRecord | None = None
+    kept: dict[str, dict[int, CellGains]] = field(default_factory=dict)
 
     def gains_of(self, layer: ProgramLayer) -> dict[int, CellGains]:
         """Return the gains of the cells of a layer by plane; none on arrays without."""
         if self.gains is None:
             return {}
-        found = {plane: _gains(layer, plane, self.gains) for plane in range(planes_of(layer))}
-        return {plane: gains for plane, gains in found.items() if gains is not None}
+        if layer.name in self.kept:
+            return self.kept[layer.name]
+        each = {plane: _gains(layer, plane, self.gains) for plane in range(planes_of(layer))}
+        found = {plane: gains for plane, gains in each.items() if gains is not None}
+        held = sum(gains.bytes for planes in self.kept.values() for gains in planes.values())
+        if held + sum(gains.bytes for gains in found.values()) <= _KEPT:
+            self.kept[layer.name] = found
+        return found
 
     def gains_on(self, array: int) -> tuple[Tensor | None, Tensor | None]:
         """Return the factors of HRS and LRS of all cells of an array; None: not measured."""
@@ -171,17 +182,18 @@ def _gains(layer: ProgramLayer, plane: int, faults: FaultRecord) -> CellGains | 
     measured = [block for block in blocks(layer, plane) if block.array in number]
     if not measured:
         return None
-    shape = layer.cells.planes[plane].shape
-    known = torch.zeros(shape, dtype=torch.bool)
+    shape = tuple(layer.cells.planes[plane].shape)
+    known = np.zeros(shape, bool)
     for block in measured:
         known[block.cells] = True
 
     def of_cells(gain: npt.NDArray[np.float32] | None) -> Tensor | None:
         if gain is None:
             return None
-        out = torch.ones(shape)
+        out = np.ones(shape, np.float32)
         for block in measured:
-            out[block.cells] = torch.from_numpy(gain[number[block.array]][block.place])
-        return out
+            out[block.cells] = gain[number[block.array]][block.word_lines][:, block.bit_lines]
+        return torch.from_numpy(out)
 
-    return CellGains(of_cells(faults.gain_lrs), of_cells(faults.gain_hrs), known)
+    lrs, hrs = of_cells(faults.gain_lrs), of_cells(faults.gain_hrs)
+    return CellGains(lrs, hrs, None if known.all() else torch.from_numpy(known))

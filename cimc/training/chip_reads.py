@@ -7,7 +7,7 @@ what verification will see.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch import Tensor
 from cimc.device.normals import Normals
 from cimc.executor.bind import Reader, Reads, bind
 from cimc.executor.crossbars import Crossbars, wafer_of
+from cimc.executor.known_faults import KnownCells, known_cells
 from cimc.executor.packing import Packed, packed
 from cimc.executor.physics import Physics
 from cimc.executor.prepare import read_of
@@ -57,6 +58,7 @@ class ChipMaker:
         device: Where it is computed.
         reader: How a read is prepared; the executor's, or a differentiable one.
         workspace: Where codes are put.
+        known: What the program's fault map says of its cells, once it was worked out.
     """
 
     program: DeviceProgram
@@ -64,6 +66,7 @@ class ChipMaker:
     device: torch.device
     reader: Reader
     workspace: Workspace
+    known: list[KnownCells] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -89,7 +92,9 @@ class ChipMaker:
             for name, layer in self.program.layers.items()
         }
         whole = packed(replace(self.program, layers=layers), self.physics)
-        wafer = wafer_of(whole.program, self.physics, self.device)
+        if not self.known:
+            self.known.append(known_cells(whole.program))
+        wafer = wafer_of(whole.program, self.physics, self.device, known=self.known[0])
         normals = None
         if self.physics.fluctuates:
             normals = Normals(seed, "read", device=self.device)
