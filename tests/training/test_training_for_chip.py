@@ -81,3 +81,29 @@ def test_without_a_chip_it_is_the_ideal_program(kind: str, name: str, *, gains: 
     # The faults are in it: without them the program is another.
     clean = Executor(emit(net.network(), target, {}), "ideal").run({"x": x.numpy()}).outputs["y"]
     assert np.abs(clean - want).max() > 0.01 * np.abs(want).max()
+
+
+def test_what_training_is_not_told_of_is_in_evaluations_only() -> None:
+    """Method ``nearest-valid`` trains on a chip without stuck cells, and is judged by the chip."""
+    blind, _, _, x = trainable("pair", faults=FaultTraining("nearest-valid"))
+    aware, *_ = trainable("pair")
+    with torch.no_grad():
+        there = [net.train()([x], CHIP).outputs[0] for net in (blind, aware)]
+        judged = [net.eval()([x], CHIP).outputs[0] for net in (blind, aware)]
+    assert not torch.allclose(there[0], there[1], rtol=1e-2)
+    torch.testing.assert_close(judged[0], judged[1])
+
+
+def test_ignored_variability_is_in_evaluations_only() -> None:
+    ignoring, target, faults, x = trainable("digital slices", gains=True, variability="ignore",
+                                            noise="none")  # fmt: skip
+    with torch.no_grad():
+        trained = ignoring.train()([x], None).outputs[0].numpy()
+        judged = ignoring.eval()([x], None).outputs[0].numpy()
+    network = ignoring.network()
+    want = by_executor(network, target, faults, x, "ideal")
+    np.testing.assert_allclose(judged, want, atol=2e-5 * np.abs(want).max())
+    nominal = replace(faults, gain_arrays=None, gain_lrs=None, gain_hrs=None)
+    want = by_executor(network, target, nominal, x, "ideal")
+    np.testing.assert_allclose(trained, want, atol=2e-5 * np.abs(want).max())
+    assert np.abs(trained - judged).max() > 0.01 * np.abs(want).max()
