@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cimc.errors import UsageError
 from cimc.fleets.pool import lost_worker
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 #: How long the scheduler may take to answer, and workers to appear [s].
-_PATIENCE_S: Final = 30
+_PATIENCE_S: Final = 15
 #: Chips handed to the scheduler for every thread of the cluster: workers never wait for us.
 _AHEAD: Final = 4
 
@@ -96,9 +96,15 @@ class Cluster:
             running.update(some)
             return [future for future, _ in some]
 
-        done = as_completed(handed_out(max(1, _AHEAD * self.workers)), raise_errors=False)
-        for future in done:
-            record = self._record(future, running.pop(future))
+        # With results: what stays on a worker is lost with it, and would be worked on again.
+        done = as_completed(
+            handed_out(max(1, _AHEAD * self.workers)),
+            loop=self._client.loop,
+            with_results=True,
+            raise_errors=False,
+        )
+        for future, result in done:
+            record = self._record(future, result, running.pop(future))
             for more in handed_out(1):
                 done.add(more)
             yield record
@@ -107,14 +113,13 @@ class Cluster:
         # Not pure: the same chip may have to be worked on twice, after a failure.
         return self._client.submit(work, self._job, task, pure=False)
 
-    def _record(self, future: Future, task: Task) -> Record:
+    def _record(self, future: Future, result: Any, task: Task) -> Record:
         """Return what a worker found, or why there is nothing."""
         from distributed.scheduler import KilledWorker
 
+        if isinstance(result, Record):
+            return result
         error = future.exception()
-        if error is None:
-            record: Record = future.result()
-            return record
         if isinstance(error, KilledWorker):
             return failed(task.record, lost_worker(None, self._address))
         raise error

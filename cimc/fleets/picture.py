@@ -33,6 +33,8 @@ _STYLE: Final[Any] = {
 #: Fewest chips whose share is drawn over the fault rate, and most groups they are put in [-].
 _FEW: Final = 16
 _GROUPS: Final = 12
+#: More chips than this are small dots [-].
+_SMALL: Final = 160
 #: More chips than this are drawn as pixels: the file would be megabytes [-].
 _MANY: Final = 5000
 #: Of a normal distribution, for intervals of 95 %.
@@ -85,6 +87,7 @@ def _figure(report: FleetReport, records: Sequence[Record]) -> Figure:
     _chips(top, drawn, rate, report)
     bottom.set_xlabel("faulty cells [% of the cells the program uses]")
     bottom.set_xlim(left=0.0 if rate.size and rate.min() < 0.3 * rate.max() else None)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.supxlabel(_caption(report, len(drawn)), fontsize=8, color=_GREY)
     return figure
 
@@ -99,33 +102,45 @@ def _height(record: Record) -> float | None:
 
 def _chips(axes: Axes, drawn: Sequence[Record], rate: Values, report: FleetReport) -> None:
     """Draw every chip as a dot, and as lines what they are compared with."""
-    heights = [_height(r) or 0.0 for r in drawn]
-    many = len(drawn) > 10 * _FEW
-    axes.plot(
-        rate,
-        heights,
-        linestyle="none",
-        marker="o",
-        markersize=2.8 if many else 6.0,
-        alpha=0.45 if many else 0.9,
-        markeredgewidth=0,
-        color=_COLOURS[0],
-        label="a chip",
-        rasterized=len(drawn) > _MANY,
-    )
+    height = np.array([_height(r) or 0.0 for r in drawn])
+    floor = _floor(height) if report.metric is not None else None
+    below = np.zeros(len(height), np.bool_) if floor is None else height < floor
+    many = len(drawn) > _SMALL
+    style: Any = {
+        "linestyle": "none",
+        "markersize": 2.8 if many else 6.0,
+        "alpha": 0.45 if many else 0.9,
+        "markeredgewidth": 0,
+        "rasterized": len(drawn) > _MANY,
+    }
+    axes.plot(rate[~below], height[~below], marker="o", color=_COLOURS[0], label="a chip", **style)
     scale = 1.0 if report.metric == "snr_db" else 100.0
-    for value, label, colour, style in (
+    for value, label, colour, line in (
         (report.reference, "float", "black", "-"),
         (report.fault_free, "without faults", _GREEN, "--"),
         (report.min_accuracy, "wanted", _RED, ":"),
     ):
         if value is not None and math.isfinite(value):
-            axes.axhline(scale * value, color=colour, ls=style, linewidth=1.4, label=label)
+            axes.axhline(scale * value, color=colour, ls=line, linewidth=1.4, label=label)
+    if floor is not None:
+        axes.set_ylim(bottom=floor)
+        style |= {"markersize": 6.0, "alpha": 0.9, "clip_on": False}
+        edge = np.full(int(below.sum()), floor)
+        axes.plot(rate[below], edge, marker="v", color=_RED, label="a chip below", **style)
     if report.metric is None:
         axes.set_ylim(bottom=0.0)
     axes.set_ylabel(_AXES[report.metric])
     axes.grid(color="#dddddd", linewidth=0.6)
-    axes.legend(loc="best", markerscale=2.0 if many else 1.0)
+
+
+def _floor(height: Values) -> float | None:
+    """Return where the axis begins when a few chips far below would press the others together."""
+    if len(height) < _FEW:
+        return None
+    low = float(np.quantile(height, 0.03))
+    high = float(height.max())
+    reach = max(high - low, 0.5)
+    return low - 0.3 * reach if height.min() < low - reach else None
 
 
 def _shares(axes: Axes, drawn: Sequence[Record], rate: Values, report: FleetReport) -> None:
@@ -144,7 +159,7 @@ def _shares(axes: Axes, drawn: Sequence[Record], rate: Values, report: FleetRepo
     axes.set_ylim(-3, 103)
     axes.set_ylabel("chips that reach it [%]")
     axes.grid(color="#dddddd", linewidth=0.6)
-    axes.legend(loc="best", fontsize=8.5)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), title="at least", fontsize=9)
 
 
 def _called(wanted: Yield, report: FleetReport) -> str:
