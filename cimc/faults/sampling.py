@@ -161,8 +161,8 @@ def _array(
     line = scattered(rng, columns, rates.column_rate)
     add((line[:, None] + columns * np.arange(rows)).reshape(-1), rng, max(rows, 1))
     place, state, g_us = np.concatenate(places), np.concatenate(states), np.concatenate(values)
-    if sum(len(found) > 0 for found in places) > 1:
-        # The last of equal places: lines stand over what else there is.
+    if len(places[-1]) or sum(len(found) > 0 for found in places) > 1:
+        # Sorted, and the last of equal places: lines stand over what else there is.
         place, index = np.unique(place[::-1], return_index=True)
         state, g_us = state[::-1][index], g_us[::-1][index]
     cells = np.empty((len(place), 4), np.int32)
