@@ -10,6 +10,7 @@ import click
 from cimc.cli.options import json_option
 
 if TYPE_CHECKING:
+    from cimc.program.arrays import Placement
     from cimc.program.inspection import ArraySummary, LayerSummary, Summary
     from cimc.program.model import DeviceProgram
 
@@ -94,9 +95,29 @@ def _facts_of(short: Summary, name: str) -> None:
             ("arrays", f"{short.arrays:,} of {rows} x {columns}, {used}"),
             ("golden samples", "none" if short.golden is None else str(short.golden)),
             ("calibration samples", _kept(short)),
-            ("fault map of chip", short.chip or "none"),
+            ("fault map of chip", _chip(short)),
+            *_moved(short),
         ],
     )
+
+
+def _chip(short: Summary) -> str:
+    if short.chip is None:
+        return "none"
+    known = f", devices of {_counted(short.measured_arrays, 'array')} measured"
+    return f"{short.chip}, {_counted(short.faulty_cells, 'cell')} in use faulty" + (
+        known if short.measured_arrays else ""
+    )
+
+
+def _moved(short: Summary) -> list[tuple[str, str]]:
+    if not short.mapped_layers:
+        return []
+    return [("lines out of order", f"in {_counted(short.mapped_layers, 'layer')}")]
+
+
+def _counted(number: int | None, noun: str) -> str:
+    return f"{number or 0:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _kept(short: Summary) -> str:
@@ -119,8 +140,14 @@ def _layer(program: DeviceProgram, name: str) -> dict[str, Any]:
             ("encoding, states", f"{x.encoding}, {_states(x)}"),
             *([("slices", str(x.slices))] if x.slices else []),
             ("weight units per uS", _range(x.gain)),
-            ("tiles", f"{x.tiles} in {x.row_tiles} row tiles on {x.arrays} arrays"),
-            ("cells", f"{x.cells:,}, {x.utilization:.1%} of those arrays"),
+            *(
+                [("columns with G+ and G- changed", f"{x.negative_gains:,}")]
+                * (x.negative_gains > 0)
+            ),
+            ("tiles", _tiles(x)),
+            ("cells", f"{x.cells:,}, {x.utilization:.1%} of {_those(x.arrays)}"),
+            *([] if x.faulty_cells is None else [("faulty cells", f"{x.faulty_cells:,}")]),
+            *_maps(x),
         ],
     )
     rows = [
@@ -134,6 +161,22 @@ def _layer(program: DeviceProgram, name: str) -> dict[str, Any]:
     table("read by", ["operation", "DAC", "ADC"], rows)
     _clipping(x)
     return asdict(x)
+
+
+def _tiles(x: LayerSummary) -> str:
+    parts = _counted(x.row_tiles, "row tile"), _counted(x.arrays, "array")
+    return f"{x.tiles:,} in {parts[0]} on {parts[1]}"
+
+
+def _those(arrays: int) -> str:
+    return "that array" if arrays == 1 else "those arrays"
+
+
+def _maps(x: LayerSummary) -> list[tuple[str, str]]:
+    """Say what does not lie in order."""
+    there = {"rows": x.word_line_map, "columns": x.bit_line_map}
+    moved = " and ".join(what for what, mapped in there.items() if mapped)
+    return [("lines out of order", f"of {moved}")] if moved else []
 
 
 def _clipping(x: LayerSummary) -> None:
@@ -180,12 +223,23 @@ def _array(program: DeviceProgram, number: int, output: str | None) -> dict[str,
             t.tile,
             f"{t.row}+{t.rows}",
             f"{t.column}+{t.columns}",
-            f"{t.array_row}, {t.array_column}",
+            _place(t),
         )
         for t in x.tiles
     ]
     table("tiles", ["layer", "tile", "weight rows", "weight columns", "at row, column"], rows)
     return {**asdict(x), "output": output}
+
+
+def _place(t: Placement) -> str:
+    """Say where a tile begins, or between which lines its lines are."""
+    row = t.array_row if t.word_lines is None else _between(t.word_lines)
+    column = t.array_column if t.bit_lines is None else _between(t.bit_lines)
+    return f"{row}, {column}"
+
+
+def _between(lines: tuple[int, ...]) -> str:
+    return f"{min(lines)}..{max(lines)}"
 
 
 def _texts(*cells: object) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cimc.executor.cells import CellGains, StuckCells
 from cimc.program.model import DeviceProgram, FaultRecord, ProgramLayer
-from cimc.program.positions import Block, Lines, blocks, planes_of
+from cimc.program.positions import blocks, planes_of
 from cimc.targets import Target
 
 #: Gains that are kept from chip to chip, at most [byte]; beyond, they are looked up anew.
@@ -140,38 +140,18 @@ def _in_layer(layer: ProgramLayer, known: StuckPlaces) -> dict[int, StuckCells]:
         _, rows, columns = layer.cells.planes[plane].shape
         indices, values = [], []
         for block in blocks(layer, plane):
-            row, column, g_us = _inside(block, *known.on(block.array))
-            if len(row):
+            word, bit, g_us = known.on(block.array)
+            if not len(word):
+                continue
+            row, column, which = block.find(word, bit)
+            if len(which):
                 line = block.group * rows + block.rows.start + row
                 indices.append(line * columns + block.columns.start + column)
-                values.append(g_us)
+                values.append(g_us[which])
         if indices:
             found[plane] = StuckCells(
                 torch.from_numpy(np.concatenate(indices)), torch.from_numpy(np.concatenate(values))
             )
-    return found
-
-
-def _inside(
-    block: Block, row: Numbers, column: Numbers, g_us: Conductances
-) -> tuple[Numbers, Numbers, Conductances]:
-    """Return row and column in the block, and conductance, of the cells that lie there."""
-    if not len(row):
-        return row, column, g_us
-    row, column = _index(block.word_lines, row), _index(block.bit_lines, column)
-    inside = (row >= 0) & (column >= 0)
-    return row[inside], column[inside], g_us[inside]
-
-
-def _index(lines: Lines, wanted: Numbers) -> Numbers:
-    """Return where lines stand among those of a block; -1: nowhere."""
-    if isinstance(lines, slice):
-        index, between = np.divmod(wanted - lines.start, lines.step or 1)
-        known = (between == 0) & (index >= 0) & (wanted < lines.stop)
-        return np.where(known, index, -1)
-    place = np.full(max(lines.max(), wanted.max()) + 1, -1)
-    place[lines] = np.arange(len(lines))
-    found: Numbers = place[wanted]
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from cimc.errors import ProgramError
 from cimc.ir.layer import Fitted
 from cimc.program.arrays import Placement, conductance_us, placements
+from cimc.program.faulty_cells import faulty_cells
 from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.program.utilization import cell_utilization, layer_utilization
 
@@ -55,6 +56,10 @@ class LayerSummary:
         cells: Cells in use [-].
         utilization: Share of those arrays it uses, 0..1.
         gain: Least and greatest weight units per uS.
+        negative_gains: Columns whose gain is negative: G+ and G- changed places [-].
+        word_line_map: Whether rows lie on other word lines than in order.
+        bit_line_map: Whether columns lie on other bit lines than in order.
+        faulty_cells: Its cells that the chip's fault map names [-]; None without map.
         uses: Where it is read.
     """
 
@@ -72,6 +77,10 @@ class LayerSummary:
     cells: int
     utilization: float
     gain: tuple[float, float]
+    negative_gains: int
+    word_line_map: bool
+    bit_line_map: bool
+    faulty_cells: int | None
     uses: tuple[UseSummary, ...]
 
 
@@ -97,6 +106,9 @@ class Summary:
         golden: Golden samples [-]; None without golden vectors.
         calibration: Calibration samples kept [-]; None without.
         chip: Chip whose fault map it holds; None without.
+        faulty_cells: Cells in use that the map names [-]; None without map.
+        measured_arrays: Arrays whose device-to-device variation is known [-]; None without map.
+        mapped_layers: Crossbar layers whose rows or columns do not lie in order [-].
         warnings: What the compiler warned of.
     """
 
@@ -117,6 +129,9 @@ class Summary:
     golden: int | None
     calibration: int | None
     chip: str | None
+    faulty_cells: int | None
+    measured_arrays: int | None
+    mapped_layers: int
     warnings: tuple[str, ...]
 
 
@@ -137,7 +152,8 @@ def summary(program: DeviceProgram) -> Summary:
     """Return a program in short."""
     counts = Counter(o.op for o in program.operations)
     array = program.target["array"]
-    golden, kept = program.golden, program.calibration
+    golden, kept, faults = program.golden, program.calibration, program.faults
+    faulty = faulty_cells(program)
     return Summary(
         sha256=program.sha256,
         provenance=program.provenance,
@@ -157,7 +173,16 @@ def summary(program: DeviceProgram) -> Summary:
         cell_utilization=cell_utilization(program),
         golden=None if golden is None else _samples(golden.inputs),
         calibration=None if kept is None else _samples(kept.inputs),
-        chip=None if program.faults is None else program.faults.chip,
+        chip=None if faults is None else faults.chip,
+        faulty_cells=None if faulty is None else sum(faulty.values()),
+        measured_arrays=None
+        if faults is None
+        else 0
+        if faults.gain_arrays is None
+        else len(faults.gain_arrays),
+        mapped_layers=sum(
+            x.word_lines is not None or x.bit_lines is not None for x in program.layers.values()
+        ),
         warnings=program.warnings,
     )
 
@@ -172,7 +197,7 @@ def _samples(inputs: Mapping[str, Any]) -> int:
 
 def layers(program: DeviceProgram) -> tuple[LayerSummary, ...]:
     """Return the crossbar layers in execution order."""
-    taken = layer_utilization(program)
+    taken, faulty = layer_utilization(program), faulty_cells(program) or {}
     return tuple(
         LayerSummary(
             name=name,
@@ -189,6 +214,11 @@ def layers(program: DeviceProgram) -> tuple[LayerSummary, ...]:
             cells=taken[name].cells,
             utilization=taken[name].utilization,
             gain=(float(x.cells.gain.min()), float(x.cells.gain.max())),
+            negative_gains=int((x.cells.gain < 0).sum())
+            * (x.geometry.groups * x.geometry.columns // len(x.cells.gain)),
+            word_line_map=x.word_lines is not None,
+            bit_line_map=x.bit_lines is not None,
+            faulty_cells=faulty.get(name),
             uses=tuple(map(_use, x.uses)),
         )
         for name, x in program.layers.items()

@@ -18,8 +18,9 @@ from cimc.program.model import ProgramLayer
 from cimc.program.size import layout
 
 Table = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.int64]
 #: Lines of an array, as an index of an axis.
-Lines = slice | npt.NDArray[np.int64]
+Lines = slice | Numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,21 @@ class Block:
             return word, bit
         return word[:, None], bit
 
+    def find(self, word: Numbers, bit: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+        """Find cells of its array in the block.
+
+        Args:
+            word: Their word lines, int64 ``(n,)``.
+            bit: Their bit lines.
+
+        Returns:
+            Of those that lie in the block: row and column, from its first, and index among those
+            given, int64 ``(found,)``.
+        """
+        row, column = _index(self.word_lines, word), _index(self.bit_lines, bit)
+        inside = np.flatnonzero((row >= 0) & (column >= 0))
+        return row[inside], column[inside], inside
+
 
 @dataclass(frozen=True, slots=True)
 class Positions:
@@ -77,7 +93,7 @@ def planes_of(layer: ProgramLayer) -> int:
     return len(layer.cells.planes)
 
 
-def map_offsets(layer: ProgramLayer) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def map_offsets(layer: ProgramLayer) -> tuple[Numbers, Numbers]:
     """Return where the numbers of each tile begin in the maps of word lines and of bit lines.
 
     They are the same whether the layer has maps or not.
@@ -122,11 +138,23 @@ def tile_lines(layer: ProgramLayer, tile: int) -> tuple[Table, Table]:
     return word, bit
 
 
-def numbers(lines: Lines) -> npt.NDArray[np.int64]:
+def numbers(lines: Lines) -> Numbers:
     """Return the numbers of lines, int64 ``(n,)``."""
     if isinstance(lines, slice):
         return np.arange(lines.start, lines.stop, lines.step or 1)
     return lines
+
+
+def _index(lines: Lines, wanted: Numbers) -> Numbers:
+    """Return where lines stand among those of a block; -1: nowhere."""
+    if isinstance(lines, slice):
+        index, between = np.divmod(wanted - lines.start, lines.step or 1)
+        known = (between == 0) & (index >= 0) & (wanted < lines.stop)
+        return np.where(known, index, -1)
+    place = np.full(max(lines.max(), wanted.max(initial=0)) + 1, -1)
+    place[lines] = np.arange(len(lines))
+    found: Numbers = place[wanted]
+    return found
 
 
 def blocks(layer: ProgramLayer, plane: int, tiles: Sequence[int] | None = None) -> Iterator[Block]:

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cimc.program import read
+from cimc.program import read, write
 from cimc.program.arrays import conductance_us
 from tests.cli.conftest import Call, Files
+from tests.program.factories import mlp, with_gains, with_maps
 
 
 def test_the_program(call: Call, files: Files) -> None:
@@ -33,3 +34,23 @@ def test_the_matrix_a_tester_loads(call: Call, files: Files, tmp_path: Path) -> 
     wanted = conductance_us(read(files.program), 0)
     np.testing.assert_array_equal(np.loadtxt(csv, delimiter=",", dtype=np.float32), wanted)
     assert call("inspect", files.program, "--array", 99).code == 4
+
+
+def test_a_program_of_one_chip(call: Call, tmp_path: Path) -> None:
+    program = with_gains(with_maps(mlp()), [0, 2])
+    write(program, tmp_path / "p.cim")
+    done = call("inspect", tmp_path / "p.cim", "--json")
+    assert (done.code, done.json["chip"], done.json["measured_arrays"]) == (0, "chip-1", 2)
+    assert "chip-1" in done.err
+    assert "devices of 2 arrays measured" in " ".join(done.err.split())
+    assert "in 3 layers" in done.err
+    done = call("inspect", tmp_path / "p.cim", "--layer", "fc2", "--json")
+    assert (done.json["word_line_map"], done.json["faulty_cells"]) == (True, 0)
+    assert "of rows and columns" in done.err
+    assert "1 in 1 row tile on 1 array" in " ".join(done.err.split())
+    done = call("inspect", tmp_path / "p.cim", "--array", 0, "--json")
+    (tile,) = done.json["tiles"]
+    layer = program.layers[tile["layer"]]
+    assert layer.word_lines is not None
+    assert tile["word_lines"] == layer.word_lines[: tile["rows"]].tolist()
+    assert f"{min(tile['word_lines'])}..{max(tile['word_lines'])}" in done.err

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+import torch
 
 from cimc.errors import ProgramError
 from cimc.program import inspection, read
 from cimc.program.arrays import conductance_us
-from tests.program.factories import KINDS, mlp
+from cimc.program.positions import positions
+from tests.program.factories import KINDS, mlp, target, with_gains, with_maps
 
 
 def test_summary(stored):
@@ -100,3 +102,41 @@ def test_csv_that_cannot_be_written(tmp_path):
     with pytest.raises(ProgramError) as caught:
         inspection.write_csv(mlp(), 0, tmp_path / "none" / "g.csv")
     assert caught.value.code == "CIMC-P25"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "signed"])
+def test_what_is_known_of_the_chip(kind):
+    """Of every second cell of array 0 and 2 stuck, those in use are counted."""
+    program = with_gains(with_maps(mlp(kind)), [1, 5])
+    rows, columns = target(kind).array.rows, target(kind).array.columns
+    place = [(a, r, c, 1) for a in (0, 2) for r in range(rows) for c in range(r % 2, columns, 2)]
+    cells = np.array(place, np.int32)
+    known = replace(program.faults, cells=cells, conductance_us=np.zeros(len(cells), np.float32))
+    program = replace(program, faults=known)
+    expected = {
+        name: sum(
+            int((np.isin(p.array, (0, 2)) & (p.word_line % 2 == p.bit_line % 2)).sum())
+            for p in positions(layer)
+        )
+        for name, layer in program.layers.items()
+    }
+    assert {x.name: x.faulty_cells for x in inspection.layers(program)} == expected
+    found = inspection.summary(program)
+    assert found.faulty_cells == sum(expected.values()) > 0
+    assert (found.chip, found.measured_arrays, found.mapped_layers) == ("chip-1", 2, 3)
+    assert all(x.word_line_map and x.bit_line_map for x in inspection.layers(program))
+    bare = inspection.summary(mlp(kind, extras=False))
+    assert (bare.faulty_cells, bare.measured_arrays, bare.mapped_layers) == (None, None, 0)
+    assert {x.faulty_cells for x in inspection.layers(mlp(kind, extras=False))} == {None}
+
+
+def test_columns_whose_cells_changed_places():
+    program = mlp()
+    layer = program.layers["fc1"]
+    gain = torch.full((20,), 0.05)
+    gain[[3, 7]] *= -1
+    for values, count in ((gain, 2), (torch.full((1,), -0.05), 20)):
+        cells = replace(layer.cells, gain=values)
+        turned = replace(program, layers={**program.layers, "fc1": replace(layer, cells=cells)})
+        assert inspection.layers(turned)[1].negative_gains == count
+    assert inspection.layers(program)[1].negative_gains == 0
