@@ -10,7 +10,10 @@ import pytest
 
 from tests.cli.conftest import Call
 
-COMMANDS = ("compile", "verify", "run", "sensitivity", "inspect", "target", "version")
+COMMANDS = (
+    *("compile", "recompile", "verify", "run", "sensitivity", "inspect", "faults", "fleet"),
+    *("target", "version"),
+)
 HEAVY = (
     "torch",
     "matplotlib",
