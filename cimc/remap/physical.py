@@ -36,6 +36,7 @@ class ChipFaults:
         self._cells = faults.cells[order].astype(np.int64)
         values = np.zeros(4, np.float32)
         values[AT_G_MIN], values[AT_G_MAX] = target.cell.g_min_us, target.cell.g_max_us
+        self._middle = (target.cell.g_min_us + target.cell.g_max_us) / 2
         state = self._cells[:, 3]
         self._us = np.where(
             state == AT_CONDUCTANCE, faults.conductance_us[order], values[state]
@@ -77,6 +78,33 @@ class ChipFaults:
         while self._bytes > CACHE_BYTES and len(self._kept) > 1:
             self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return dense
+
+    def shares(self, arrays: npt.NDArray[np.int64], parts: int) -> npt.NDArray[np.float32]:
+        """Return which share of the cells in each part of each array is stuck low, and high.
+
+        Args:
+            arrays: Ascending; of limited size.
+            parts: Along each side.
+
+        Returns:
+            float32 ``(2, arrays, parts * parts)``: nearer to G_min, nearer to G_max.
+        """
+        rows, columns = self._shape
+        assert rows is not None
+        assert columns is not None
+        cells = self._cells
+        at = np.searchsorted(arrays, cells[:, 0])
+        known = arrays[np.minimum(at, len(arrays) - 1)] == cells[:, 0]
+        at, cells, us = at[known], cells[known], self._us[known]
+        part = cells[:, 1] * parts // rows * parts + cells[:, 2] * parts // columns
+        high = us > self._middle
+        where = (high * len(arrays) + at) * parts**2 + part
+        count = np.bincount(where, minlength=2 * len(arrays) * parts**2)
+        tall, wide = (
+            np.bincount(np.arange(n) * parts // n, minlength=parts) for n in (rows, columns)
+        )
+        cells_of = np.maximum(np.outer(tall, wide), 1).reshape(-1)
+        return (count.reshape(2, len(arrays), -1) / cells_of).astype(np.float32)
 
     def gains(self, array: int) -> tuple[Matrix, Matrix] | None:
         """Return the measured gains of an array ([NM Eq. 12]), LRS and HRS.
