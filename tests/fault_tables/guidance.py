@@ -90,6 +90,8 @@ def draw(store: Store) -> None:
         plt.close(figure)
 
 
+#: The guide includes what follows it.
+MARK: Final = "<!-- the tables -->"
 TEXT: Final = (
     "The cheapest method whose gap to the float network stays within what a user accepts, with "
     "its mean gap in brackets [point of top-1]: `nearest` and `feedback` are the two methods of "
@@ -103,7 +105,7 @@ TEXT: Final = (
 def write(store: Store) -> None:
     """Write pictures and page."""
     draw(store)
-    parts = []
+    parts = [Part("", "", (), (), after=MARK), Part("", TEXT, (), ())]
     for budget in BUDGETS:
         rows = [
             [found.title, *(choice(store, name, rate, budget) for rate in RATES[1:])]
@@ -112,4 +114,4 @@ def write(store: Store) -> None:
         header = ["cells and levels", *(f"{rate:.0%} stuck" for rate in RATES[1:])]
         parts.append(Part(f"At most {budget:g} point{'s' * (budget > 1)} lost", "", header, rows))
     title = "Faults: which method is enough"
-    write_page("faults-which-method", title, "methods guidance", TEXT, parts, reading=False)
+    write_page("faults-which-method", title, "methods guidance", "", parts, reading=False)

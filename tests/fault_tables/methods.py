@@ -73,14 +73,11 @@ SECTIONS: Final = {
 }
 #: Which methods of which sections come first.
 ORDER: Final = (
-    (("8",), ("all", "nearest", "ignore")),
-    (("8",), ("rows-error-feedback",)),
-    (("4", "16", "8-column"), ("nearest", "all")),
-    (("4-bit", "3-bit"), ("nearest", "all")),
-    (("8",), ("training",)),
+    (("8",), ("all", "nearest")),
+    (("4", "16", "4-bit", "3-bit", "2-bit", "8-column"), ("all", "nearest")),
+    (("8",), ("training", "rows-error-feedback", "ignore")),
     (("8",), ("rows", "error-feedback")),
-    (("2-bit",), ("nearest", "all")),
-    (("4", "16", "4-bit", "3-bit", "8-column"), ("training",)),
+    (("4", "16", "4-bit", "3-bit", "2-bit", "8-column"), ("training",)),
     (tuple(SECTIONS), EVERY),
 )
 

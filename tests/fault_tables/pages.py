@@ -31,7 +31,8 @@ def write_page(
         reading: Say what ± and intervals are.
     """
     made = made_by(f"python -m tests.fault_tables.run {tables}")
-    lines = [textwrap.fill(made, 99), "", textwrap.fill(text, 99), ""]
+    lines = [textwrap.fill(made, 99), ""]
+    lines += [textwrap.fill(text, 99), ""] if text else []
     if reading:
         told = READING.format(first=MAPS[0], last=MAPS[-1])
         lines += [textwrap.fill(told, 99), ""]

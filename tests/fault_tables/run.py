@@ -58,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fault_tables.run", description=__doc__)
     parser.add_argument("tables", nargs="+", choices=["all", *TABLES])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--nice", type=int, default=5, help="how much other work comes first")
     parser.add_argument("--again", action="store_true", help="run failed jobs again")
     parser.add_argument("--since", default="", metavar="TIME", help="run older results again")
     parser.add_argument("--only", default="", help="only jobs whose name contains this")
@@ -75,7 +76,7 @@ def main() -> int:
     modules = {TABLES[name].work for name in tables}
     if len(modules) > 1:
         parser.error("growth measures time: alone")
-    work = Work(modules.pop(), FOLDER, since=given.since)
+    work = Work(modules.pop(), FOLDER, since=given.since, nice=given.nice)
     todo = missing(jobs, again=given.again, since=given.since)
     say(f"{len(todo)} of {len(jobs)} jobs to run")
     if given.list:

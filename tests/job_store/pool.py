@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -30,12 +31,14 @@ class Work:
             ``stop`` in it.
         limit_s: A job that takes longer has failed [s].
         since: Results that ended before this time (ISO) are found again; '': none are.
+        nice: How much other processes come first [-].
     """
 
     module: str
     folder: Path
     limit_s: int = 600
     since: str = ""
+    nice: int = 5
 
     def __call__(self, job: Any) -> Row:
         """Run one job unless it is there; a failure is a result."""
@@ -59,13 +62,21 @@ class Work:
         raise TimeoutError(f"more than {self.limit_s} s")
 
 
-def prepare(module: str) -> None:
+def prepare(work: Work) -> None:
     """Make a worker polite: one thread, low priority; torch is imported once."""
-    os.nice(5)
+    os.nice(work.nice)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     import torch
 
-    importlib.import_module(module)
+    importlib.import_module(work.module)
     torch.set_num_threads(1)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: nobody would give it work."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def say(text: str) -> None:
@@ -88,7 +99,7 @@ def run(jobs: Sequence[J], work: Work, workers: int, told: Callable[[Row], str])
     done = 0
     while left:
         pool = ProcessPoolExecutor(
-            workers, mp_context=context, initializer=prepare, initargs=(work.module,)
+            workers, mp_context=context, initializer=prepare, initargs=(work,)
         )
         running: dict[Future[Row], J] = {}
         try:
