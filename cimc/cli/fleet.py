@@ -45,10 +45,14 @@ _FAILURES_SHOWN = 20
 @click.option(
     "--method",
     type=click.Choice(["nearest", "feedback"]),
-    default="feedback",
-    show_default=True,
-    help="As 'cimc recompile' has it.",
+    help="As 'cimc recompile' has it [feedback where there are calibration inputs].",
 )
+@click.option(
+    "--cells",
+    type=click.Choice(["codebook", "states", "analog"]),
+    help="What healthy cells may hold [states].",
+)
+@click.option("--skip", metavar="NAME,...", help="Ingredients of 'cimc recompile' to leave out.")
 @click.option("--data", metavar="X.npz", help="Calibration inputs [those the program keeps].")
 @click.option("--train-data", metavar="X.npz", help="Train around the faults of every chip.")
 @click.option("--recipe", metavar="R.yaml", help="How to train.")
@@ -146,6 +150,7 @@ def _run(given: dict[str, Any], gates: dict[str, Any]) -> FleetReport:
     from cimc.fleets.fleet import fleet
 
     given["seed"] = given["seed"] or 0
+    given["skip"] = tuple(s.strip() for s in (given["skip"] or "").split(",") if s.strip())
     if gates["min_yield"] is None:
         gates["min_yield"] = 1.0
     told: list[Standing] = []

@@ -8,7 +8,9 @@ from typing import Any
 
 from cimc.faults import FaultMap
 from cimc.fleets.settings import FleetSettings
+from cimc.pipeline.recompile import Recompiler
 from cimc.program.model import DeviceProgram
+from cimc.remap.settings import RemapSettings
 
 #: Makes the program of one chip and writes it to a path; returns it, and the keys of the report.
 ForChip = Callable[[FaultMap, Path], tuple[DeviceProgram, Mapping[str, Any]]]
@@ -18,13 +20,21 @@ Engine = Callable[[DeviceProgram, FleetSettings], ForChip]
 
 def recompiler(program: DeviceProgram, settings: FleetSettings) -> ForChip:
     """Return :func:`cimc.recompile` for the chips of one program."""
-    from cimc.pipeline.recompile import Recompiler
-
-    options: dict[str, Any] = {"method": settings.method, "skip": settings.skip}
-    for name in ("data", "train_data", "recipe"):
+    chosen: dict[str, Any] = {"seed": settings.seed}
+    if settings.cells is not None:
+        chosen["cells"] = settings.cells
+    options: dict[str, Any] = {}
+    for name in ("train_data", "recipe"):
         if getattr(settings, name) is not None:
             options[name] = getattr(settings, name)
-    shared = Recompiler(program, **options)
+    shared = Recompiler(
+        program,
+        method=settings.method,
+        data=settings.data,
+        settings=RemapSettings(**chosen),
+        skip=settings.skip,
+        **options,
+    )
 
     def for_chip(faults: FaultMap, output: Path) -> tuple[DeviceProgram, Mapping[str, Any]]:
         result = shared.for_chip(faults, output=output)

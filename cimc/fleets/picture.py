@@ -85,7 +85,7 @@ def _figure(report: FleetReport, records: Sequence[Record]) -> Figure:
     else:
         top = bottom = figure.subplots()
     _chips(top, drawn, rate, report)
-    bottom.set_xlabel("faulty cells [% of the cells the program uses]")
+    bottom.set_xlabel("faulty cells of the chip [%]")
     bottom.set_xlim(left=0.0 if rate.size and rate.min() < 0.3 * rate.max() else None)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=5)
     figure.supxlabel(_caption(report, len(drawn)), fontsize=8, color=_GREY)

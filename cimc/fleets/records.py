@@ -23,7 +23,8 @@ class Record:
         fault_map_mtime_ns: When it was changed last [ns].
         error_code: Of the failure.
         error_message: Of the failure.
-        cells: Cells the program uses [-].
+        fault_rate: Faulty cells of the chip, as a share of the arrays its map describes [-].
+        cells: Cells the program uses; it may go around faults by using others [-].
         faulty_cells: Faulty ones among them [-].
         affected_weights: Weights with a faulty cell [-].
         remapped_weights: Weights whose cells hold something else than they would without faults.
@@ -56,6 +57,7 @@ class Record:
     fault_map_mtime_ns: int | None = None
     error_code: str | None = None
     error_message: str | None = None
+    fault_rate: float | None = None
     cells: int | None = None
     faulty_cells: int | None = None
     affected_weights: int | None = None
@@ -82,13 +84,6 @@ class Record:
     def done(self) -> bool:
         """Whether its program was made."""
         return self.status == "done"
-
-    @property
-    def fault_rate(self) -> float | None:
-        """Share of the cells the program uses that are faulty; None: not known."""
-        if self.cells is None or self.faulty_cells is None:
-            return None
-        return self.faulty_cells / self.cells if self.cells else 0.0
 
     def passes(self, least: float | None) -> bool:
         """Whether a program was made and, where asked, reaches an accuracy."""

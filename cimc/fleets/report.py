@@ -218,7 +218,7 @@ def write_csv(records: Sequence[Record], path: Path) -> None:
     """
     text = io.StringIO(newline="")
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow([*COLUMNS, "fault_rate"])
+    rows.writerow(list(COLUMNS))
     for record in records:
-        rows.writerow([*(getattr(record, name) for name in COLUMNS), record.fault_rate])
+        rows.writerow([getattr(record, name) for name in COLUMNS])
     replace_file(path, text.getvalue().encode())

@@ -21,7 +21,10 @@ class FleetSettings:
     """What is done with every chip.
 
     Attributes:
-        method: As :func:`cimc.recompile` takes it.
+        method: ``nearest`` or ``feedback``, see :func:`cimc.recompile`; None: ``feedback`` where
+            there are calibration inputs.
+        cells: What healthy cells may hold, see :class:`cimc.remap.settings.RemapSettings`; None:
+            the default.
         data: Calibration inputs instead of those the program keeps; a path.
         train_data: Samples for training around the faults of every chip; a path.
         recipe: How that is done; a path.
@@ -31,13 +34,14 @@ class FleetSettings:
         samples: First samples of ``verify_data`` that are used; None: all [-].
         mode: In which programs are run: ``ideal`` and ``noise-free`` are certain, ``chip`` draws.
         seeds: Runs of every program in mode ``chip`` [-].
-        seed: Of the first of them.
+        seed: Of the first of them, and of the choice of calibration vectors.
         min_accuracy: What a chip must reach to pass, in [0, 1]; None: to be compiled.
         keep_programs: Which programs stay on disk.
         threads: Of one worker; sums may round differently with another number [-].
     """
 
-    method: str = "feedback"
+    method: Literal["nearest", "feedback"] | None = None
+    cells: Literal["codebook", "states", "analog"] | None = None
     data: str | None = None
     train_data: str | None = None
     recipe: str | None = None
@@ -59,7 +63,6 @@ class FleetSettings:
             UsageError: CIMC-U02 out of range, CIMC-U04 there is nothing to measure accuracy with.
         """
         accuracy = self.min_accuracy
-        within("method", self.method, self.method in ("nearest", "feedback"), "nearest, feedback")
         within("mode", self.mode, self.mode in ("ideal", "noise-free", "chip"), "ideal, chip")
         within(
             "keep_programs",
@@ -90,9 +93,11 @@ class FleetSettings:
         plain: dict[str, Any] = {
             "cimc_version": __version__,
             "method": self.method,
+            "cells": self.cells,
             "skip": list(self.skip),
             "keep_programs": self.keep_programs,
             "threads": self.threads,
+            "seed": self.seed,
         }
         for name in ("data", "train_data", "recipe", "verify_data", "reference"):
             path = getattr(self, name)
@@ -100,7 +105,7 @@ class FleetSettings:
         if self.verify_data is not None:
             plain |= {"samples": self.samples, "mode": self.mode}
             if self.mode == "chip":
-                plain |= {"seeds": self.seeds, "seed": self.seed}
+                plain["seeds"] = self.seeds
         if self.keep_programs == "passing":
             plain["min_accuracy"] = self.min_accuracy
         return plain

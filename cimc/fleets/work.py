@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from cimc.errors import CimcError, InternalError, UsageError
-from cimc.faults import load_fault_map
+from cimc.faults import FaultMap, load_fault_map
+from cimc.faults.extent import extent_of, target_of
 from cimc.fleets.engine import Engine, ForChip
 from cimc.fleets.memory import forget_peak, peak_rss_mib, pss_mib
 from cimc.fleets.records import Record
@@ -124,7 +125,9 @@ class Worker:
         """Make the program and measure it."""
         chip = task.record.chip if task.readable else None
         faults = load_fault_map(task.fault_map, chip=chip)
-        record = replace(record, fault_map_sha256=faults.sha256)
+        record = replace(
+            record, fault_map_sha256=faults.sha256, fault_rate=self._fault_rate(faults)
+        )
         program, report = self._for_chip(faults, task.output)
         reported: dict[str, Any] = {name: report.get(name) for name in _REPORTED}
         record = replace(
@@ -141,6 +144,16 @@ class Worker:
         measured: Mapping[str, Any] = figures(self._measure.scores(program), metric)
         seconds = time.perf_counter() - started
         return replace(record, metric=metric, verify_seconds=seconds, **measured)
+
+    def _fault_rate(self, faults: FaultMap) -> float:
+        """Return the share of faulty cells in the arrays a map describes."""
+        size = target_of(self._program).array
+        rows, columns = faults.array_rows or size.rows, faults.array_columns or size.columns
+        if rows is None or columns is None:  # arrays of any size: as large as the program needs
+            cells = extent_of(self._program).cells
+        else:
+            cells = len(faults.arrays) * rows * columns
+        return min(1.0, len(faults.cells) / cells) if cells else 0.0
 
 
 def failed(record: Record, error: BaseException) -> Record:
