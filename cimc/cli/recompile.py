@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cimc.cli.options import json_option, seed_option
+from cimc.cli.training import going_on, is_first, show_training
 
 if TYPE_CHECKING:
     from cimc.pipeline.recompile_report import RecompileReport
@@ -42,6 +43,22 @@ _SHOWN = 30
     metavar="NAME,...",
     help="Leave out: arrays, rows, columns, polarity, feedback, descent, retarget, gain, bias.",
 )
+@click.option(
+    "--train-data",
+    metavar="X.npz",
+    help="Train for the chip on these samples, with 'labels' or by distillation.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), metavar="N", help="Passes over the training data [3]."
+)
+@click.option("--recipe", metavar="R.yaml", help="Settings of training: its section 'training'.")
+@click.option("--resume", is_flag=True, help="Go on with a training that was interrupted.")
+@click.option(
+    "--checkpoint",
+    metavar="DIR",
+    help="Checkpoints of training, kept [OUT.cim.training, removed at the end].",
+)
+@click.option("--training-device", metavar="DEVICE", help="torch device that trains [cpu].")
 @seed_option
 @json_option
 def recompile_command(as_json: bool, **given: Any) -> None:
@@ -51,7 +68,7 @@ def recompile_command(as_json: bool, **given: Any) -> None:
 
     if given["output"] is not None:
         check_output(given["output"], folder=True)
-    from cimc.pipeline.recompile import Recompiler
+    from cimc.pipeline.recompile import recompile
     from cimc.remap.settings import RemapSettings
 
     fault_map = load_fault_map(given["fault_map"])
@@ -60,15 +77,28 @@ def recompile_command(as_json: bool, **given: Any) -> None:
     chosen = {name: given[name] for name in ("cells", "seed") if given[name] is not None}
     skip = tuple(s.strip() for s in (given["skip"] or "").split(",") if s.strip())
     settings = RemapSettings(**chosen)
-    with progress_bar() as progress:
-        recompiler = Recompiler(
+    with (
+        going_on(given["train_data"], given["checkpoint"] or f"{output}.training"),
+        progress_bar() as progress,
+    ):
+        result = recompile(
             given["program"],
+            fault_map,
+            output=output,
             method=given["method"],
             data=given["data"],
             settings=settings,
             skip=skip,
+            train_data=given["train_data"],
+            recipe=given["recipe"],
+            training=None if given["epochs"] is None else {"epochs": given["epochs"]},
+            training_device=given["training_device"] or "cpu",
+            resume=given["resume"],
+            checkpoint=given["checkpoint"],
+            progress=progress,
         )
-        result = recompiler.for_chip(fault_map, output=output, progress=progress)
+    if not is_first():
+        return
     show(result.report)
     if as_json:
         emit_json(result.report.to_json())
@@ -120,6 +150,8 @@ def show(report: RecompileReport) -> None:
             ("next", f"cimc verify {report.program} --reference MODEL --data X.npz"),
         ],
     )
+    if report.training is not None:
+        show_training(report.training)
     warn(report.warnings)
 
 

@@ -19,7 +19,9 @@ from cimc.passbase import Progress, silent
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
 from cimc.pipeline.recompile_report import RecompileReport, RecompileResult
+from cimc.pipeline.recompile_training import ChipTraining, Trained
 from cimc.pipeline.report import peak_rss_mib
+from cimc.pipeline.training_run import TrainingRequest
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
@@ -31,6 +33,8 @@ from cimc.remap.remap import remap
 from cimc.remap.report import RemapResult, total_error
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
+from cimc.training.recipe import Recipe
+from cimc.training.settings import UserLoss
 from cimc.verification.data import Data
 
 #: Ingredients of ``feedback`` that can be left out.
@@ -54,11 +58,42 @@ def recompile(
     data: Mapping[str, Array] | str | Path | None = None,
     settings: RemapSettings | None = None,
     skip: Sequence[str] = (),
+    train_data: Mapping[str, Array] | str | Path | None = None,
+    recipe: Mapping[str, Any] | str | Path | None = None,
+    training: Mapping[str, Any] | Recipe | None = None,
+    loss: UserLoss | None = None,
+    training_device: str = "cpu",
+    resume: bool = False,
+    checkpoint: str | Path | None = None,
     progress: Progress = silent,
 ) -> RecompileResult:
-    """Make a program for one chip; see :class:`Recompiler`."""
+    """Make a program for one chip, and train it for that chip where there are data to.
+
+    Args:
+        program: See :class:`Recompiler`, as for all that are not named here.
+        fault_map: The chip's faults, or their file.
+        output: Directory to write (``NAME.cim``); None: nothing is written.
+        method: What is done before training.
+        data: Calibration inputs.
+        settings: Of remapping.
+        skip: Ingredients to leave out.
+        train_data: Inputs, with ``labels`` or without, or the path of an ``.npz``: the network is
+            trained on them for this chip, see docs/training.md.
+        recipe: A mapping or a YAML file with the section ``training``.
+        training: Settings of that section, which win.
+        loss: Of outputs by name and labels, in place of the recipe's.
+        training_device: torch device that trains.
+        resume: Go on from the last checkpoint, if there is one.
+        checkpoint: Directory of checkpoints, kept; None: ``OUTPUT.training``, removed at the end.
+        progress: Told what is being done and the share done.
+
+    Raises:
+        UsageError: CIMC-U54 to CIMC-U59, CIMC-U71 to CIMC-U73, training cannot be as asked for.
+    """
     made = Recompiler(program, method=method, data=data, settings=settings, skip=skip)
-    return made.for_chip(fault_map, output=output, progress=progress)
+    request = TrainingRequest(train_data, loss, training_device, resume, checkpoint)
+    chip_training = ChipTraining.of(request, recipe, training, made.target, output=output)
+    return made.for_chip(fault_map, output=output, training=chip_training, progress=progress)
 
 
 class Recompiler:
@@ -69,6 +104,7 @@ class Recompiler:
 
     Attributes:
         settings: What is done about faults.
+        target: The device.
     """
 
     def __init__(
@@ -102,7 +138,7 @@ class Recompiler:
         self._source = loaded.provenance.get("recompiled", {}).get("from", loaded.sha256)
         self._program = restored(loaded)
         self._network = lift(self._program)
-        self._target = Target.from_plain(loaded.target, name="the program's target")
+        self.target = Target.from_plain(loaded.target, name="the program's target")
         self._data = _data(data, self._program, self._network)
         self.settings = _settings(settings, method, skip, self._data)
 
@@ -111,6 +147,7 @@ class Recompiler:
         fault_map: FaultMap | str | Path,
         *,
         output: str | Path | None = None,
+        training: ChipTraining | None = None,
         progress: Progress = silent,
     ) -> RecompileResult:
         """Return the program for a chip.
@@ -118,6 +155,7 @@ class Recompiler:
         Args:
             fault_map: Its faults, or their file.
             output: Directory to write (``NAME.cim``); None: nothing is written.
+            training: How the network is trained for the chip; None: not at all.
             progress: Told what is being done and the share done.
 
         Raises:
@@ -131,14 +169,29 @@ class Recompiler:
         progress("remap", 0.0)
         done = remap(
             self._network,
-            self._target,
+            self.target,
             faults,
             self.settings,
             self._data,
             lambda share: progress("remap", share),
         )
-        network = self._fitted(done.network, faults, progress)
-        made = emit(network, self._target, self._provenance(faults))
+        trained = None
+        if training is not None:
+            trained = training.run(
+                done.network,
+                self.target,
+                faults,
+                use=self.settings.cells,
+                method=_method(self._program.provenance),
+                output=output,
+                progress=progress,
+            )
+            warnings += trained.notes
+        if trained is None or not trained.report.kept_epoch:
+            network = self._fitted(done.network, faults, progress)
+        else:
+            network = trained.network
+        made = emit(network, self.target, self._provenance(faults, trained))
         made = replace(made, faults=faults.record(), warnings=self._program.warnings)
         progress("verify", 0.0)
         made = self._with_golden(made, network)
@@ -146,26 +199,33 @@ class Recompiler:
         if output is not None:
             progress("write", 0.0)
             made = replace(made, sha256=write(made, Path(output)))
-        report = _report(made, done, self.settings.method, output, warnings)
-        return RecompileResult(
-            made, replace(report, seconds=time.perf_counter() - start, chip=faults.chip)
+        if training is not None:
+            training.done(output)
+        report = replace(
+            _report(made, done, self.settings.method, output, warnings),
+            seconds=time.perf_counter() - start,
+            chip=faults.chip,
+            training=None if trained is None else trained.report,
         )
+        return RecompileResult(made, report)
 
     def _fitted(self, network: Network, faults: FaultMap, progress: Progress) -> Network:
-        chip = ChipFaults(faults, self._target)
+        chip = ChipFaults(faults, self.target)
         seed = int(self._program.provenance.get("seed", 0))
         return fit_adcs(
             network,
-            self._target,
+            self.target,
             chip,
             _method(self._program.provenance),
             Sampling(self._data, _SAMPLES, _VECTORS, seed=seed),
             lambda share: progress("fit-converters", share),
         )
 
-    def _provenance(self, faults: FaultMap) -> dict[str, Any]:
+    def _provenance(self, faults: FaultMap, trained: Trained | None) -> dict[str, Any]:
         settings = asdict(self.settings)
-        made = {"from": self._source, "settings": settings}
+        made: dict[str, Any] = {"from": self._source, "settings": settings}
+        if trained is not None:
+            made["training"] = dict(trained.provenance)
         fault_map = {"chip": faults.chip, "sha256": faults.sha256}
         return {**self._program.provenance, "fault_map": fault_map, "recompiled": made}
 

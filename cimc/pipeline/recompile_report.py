@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from cimc.pipeline.report import TrainingReport
 from cimc.program.model import DeviceProgram
 from cimc.remap.report import LayerReport
 
@@ -30,6 +31,7 @@ class RecompileReport:
         peak_rss_mib: Largest resident set of the process so far [MiB].
         warnings: What the user should know.
         layers: Layer by layer, see :class:`cimc.remap.report.LayerReport`.
+        training: What training for the chip did; None where it was not trained.
     """
 
     program: str | None
@@ -47,6 +49,7 @@ class RecompileReport:
     peak_rss_mib: float
     warnings: tuple[str, ...]
     layers: tuple[LayerReport, ...]
+    training: TrainingReport | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as plain data."""

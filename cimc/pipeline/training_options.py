@@ -163,10 +163,11 @@ class _Refusals:
             if not isinstance(value, str):
                 raise self._wrong(key, "must be a name", value, "an output of the network")
             return value
-        if value is None and type(None) in get_args(kind):
-            return None
-        if int in get_args(kind):
-            return self._number(key, value, int)
+        if type(None) in get_args(kind):
+            if value is None:
+                return None
+            if int in get_args(kind):
+                return self._number(key, value, int)
         return self._items(key, value)
 
     def _number(self, key: str, value: object, kind: type) -> int | float:

@@ -8,13 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cimc.faults.fault_map import FaultMap
-from cimc.ir.layer import Cells, CrossbarLayer
 from cimc.ir.network import Network
 from cimc.program.model import FaultRecord
 from cimc.remap.options import CellFaults
 from cimc.remap.physical import ChipFaults, cell_faults
 from cimc.targets import Target
-from cimc.training.faulty_weights import conductances_us
 from cimc.training.reachable_levels import KnownCells, Use
 from cimc.training.recipe import Recipe
 
@@ -26,10 +24,12 @@ class KnownChip:
     Attributes:
         record: What a program for it holds.
         layers: The cells of each layer whose weights are conductances, by name.
+        places: The faults array by array.
     """
 
     record: FaultRecord
     layers: Mapping[str, KnownCells]
+    places: ChipFaults
 
     @classmethod
     def of(
@@ -51,7 +51,7 @@ class KnownChip:
                 found = cell_faults(layer, chip)
                 own = CellFaults(found.stuck_us, found.gain_lrs, found.gain_hrs)
                 layers[name] = KnownCells(layer, own, target, use)
-        return cls(record, layers)
+        return cls(record, layers, chip)
 
     def seen_by(self, recipe: Recipe) -> FaultRecord:
         """Return what training with a recipe knows; the record itself where that is all."""
@@ -62,11 +62,3 @@ class KnownChip:
         if recipe.variability == "ignore" and record.gain_arrays is not None:
             record = replace(record, gain_arrays=None, gain_lrs=None, gain_hrs=None)
         return record
-
-    def conductances(self, layer: CrossbarLayer) -> Cells | None:
-        """Return the cells of a layer with the conductances this chip has at their targets."""
-        if layer.name not in self.layers or layer.cells is None:
-            return layer.cells
-        known = self.layers[layer.name]
-        planes = conductances_us(layer.cells, known.faults, known.target)
-        return replace(layer.cells, planes=planes, states_us=None)

@@ -154,17 +154,6 @@ class ProgrammedWeights(LatentWeights):
         """Forget the chip that was made of other weights."""
         self._chip = None
 
-    def conductances(self, network: Network) -> Network:
-        """Return a network with the conductances that a known chip has at its cells' targets."""
-        known = self._known
-        if known is None:
-            return network
-        layers = {
-            name: replace(layer, cells=known.conductances(layer))
-            for name, layer in network.layers.items()
-        }
-        return replace(network, layers=layers)
-
     @torch.no_grad()
     def after_epoch(self, epochs: int) -> None:
         """Replace weights with stuck cells by their nearest valid values, where it is time.

@@ -19,6 +19,7 @@ from cimc.ir.network import Network
 from cimc.lowering.assign import assign
 from cimc.lowering.converters import Sampling, fit_converters
 from cimc.quantizers.periphery.fit import Method
+from cimc.remap.converters import fit_adcs
 from cimc.targets import Target
 from cimc.training.analog_forward import AnalogForward, Weight
 from cimc.training.chip_reads import ChipReads
@@ -230,9 +231,12 @@ class TrainableNetwork(ProgrammedWeights):
         self.changed()
         samples, vectors = _REFIT
         sampling = Sampling(data, samples, vectors, seed=self._recipe.seed)
-        fitted = fit_converters(
-            self.conductances(self.network()), self._target, self._method, sampling
-        )
+        found = self.network()
+        if self._known is None:
+            fitted = fit_converters(found, self._target, self._method, sampling)
+        else:  # of the currents there are with the faults; DACs stay, as for every chip
+            places = self._known.places
+            fitted = fit_adcs(found, self._target, places, self._method, sampling)
         self.ranges.take(fitted.layers)
 
     def load_state_dict(self, *args: Any, **options: Any) -> Any:
