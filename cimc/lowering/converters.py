@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.fx import Node
@@ -14,7 +15,7 @@ from torch.fx import Node
 from cimc.ir import rewrite
 from cimc.ir.input_vectors import input_vectors
 from cimc.ir.interpreter import interpret
-from cimc.ir.layer import CrossbarLayer, Use
+from cimc.ir.layer import TILE_FIELDS, CrossbarLayer, Use
 from cimc.ir.network import Network
 from cimc.quantizers.periphery.currents import Drive
 from cimc.quantizers.periphery.fit import Method, Periphery, fit
@@ -164,8 +165,18 @@ def periphery_of(layer: CrossbarLayer, target: Target) -> Periphery:
             columns_per_adc=target.adc.columns_per_adc,
             bit_lines=2 if pair else 1,
             adjacent=adjacent,
+            places=_places(layer),
         ),
         policy=target.adc.range,
         drive=drive_of(target),
         adc_bits=target.adc.bits,
     )
+
+
+def _places(layer: CrossbarLayer) -> list[npt.NDArray[np.int32]] | None:
+    """Return the first bit line of every column of each tile; None where they are in order."""
+    if layer.bit_lines is None or layer.tiles is None:
+        return None
+    extra = 0 if layer.layout is None else layer.layout.extra
+    count = layer.tiles[:, TILE_FIELDS.index("columns")] + extra
+    return np.split(layer.bit_lines, np.cumsum(count)[:-1])

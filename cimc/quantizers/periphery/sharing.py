@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ def converter_groups(
     columns_per_adc: int,
     bit_lines: int,
     adjacent: bool,
+    places: Sequence[npt.NDArray[np.int32]] | None = None,
 ) -> Tensor:
     """Return the group of every converted current; a group shares its full scale.
 
@@ -38,6 +40,7 @@ def converter_groups(
         columns_per_adc: Bit lines (pairs) on one converter.
         bit_lines: Physical columns of a weight column.
         adjacent: Lanes are bit lines side by side.
+        places: First bit line of every column of each tile; None: in order.
 
     Returns:
         int64 ``(row_tiles, lanes, columns)``, numbered from 0.
@@ -53,7 +56,7 @@ def converter_groups(
     if lanes > 1 and adjacent:
         # A converter has so many single bit lines; a range for whole weight columns.
         unit = math.lcm(columns_per_adc, bit_lines) if together else bit_lines
-    converter = _converters(row_tiles, columns, tiles, unit, bit_lines)
+    converter = _converters(row_tiles, columns, tiles, unit, _places(tiles, bit_lines, places))
     lane = np.zeros(lanes, np.int64) if together else np.arange(lanes)
     keys = np.stack(
         np.broadcast_arrays(
@@ -68,8 +71,25 @@ def converter_groups(
     return torch.from_numpy(ids.reshape(shape).astype(np.int64))
 
 
+def _places(
+    tiles: npt.NDArray[np.int32], bit_lines: int, places: Sequence[npt.NDArray[np.int32]] | None
+) -> Sequence[npt.NDArray[np.int32]]:
+    """Return the first bit line of every column of each tile."""
+    if places is not None:
+        return places
+    first, count = (tiles[:, TILE_FIELDS.index(name)] for name in ("array_column", "columns"))
+    return [
+        at + np.arange(n, dtype=np.int32) * np.int32(bit_lines)
+        for at, n in zip(first, count, strict=True)
+    ]
+
+
 def _converters(
-    row_tiles: int, columns: int, tiles: npt.NDArray[np.int32], unit: int, bit_lines: int
+    row_tiles: int,
+    columns: int,
+    tiles: npt.NDArray[np.int32],
+    unit: int,
+    places: Sequence[npt.NDArray[np.int32]],
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return array and converter of every column of every row tile."""
     field = {name: tiles[:, k] for k, name in enumerate(TILE_FIELDS)}
@@ -80,8 +100,7 @@ def _converters(
     for k in range(len(tiles)):
         count = int(field["columns"][k])
         first = int(field["group"][k]) * per_group + int(field["column"][k])
-        place = int(field["array_column"][k]) + np.arange(count) * bit_lines
         row_tile = int(field["row_tile"][k])
         array[row_tile, first : first + count] = field["array"][k]
-        converter[row_tile, first : first + count] = place // unit
+        converter[row_tile, first : first + count] = places[k][:count] // unit
     return array, converter

@@ -57,3 +57,21 @@ def test_sides_of_a_pair_share_only_on_a_common_converter():
 def test_groups_of_a_stack_follow_its_tiles():
     tiles = [tile(columns=2, group=0), tile(columns=2, group=1, at=2)]
     assert groups("per-column", (1, 1, 4), tiles, k=2).flatten().tolist() == [0, 0, 1, 1]
+
+
+def test_columns_out_of_order_share_where_their_bit_lines_do():
+    """Two tiles of three pairs; bit lines 0, 2 belong to one converter, 4, 6 to the next."""
+    tiles = [tile(columns=3), tile(column=3, columns=3, array=1)]
+    table = np.array(tiles, np.int32)
+    places = [np.array([6, 0, 2], np.int32), np.array([2, 4, 0], np.int32)]
+    got = converter_groups(
+        "per-column", (1, 1, 6), table, columns_per_adc=2, bit_lines=2, adjacent=True,
+        places=places,
+    )  # fmt: skip
+    assert got.flatten().tolist() == [1, 0, 0, 2, 3, 2]
+    in_order = [np.array([0, 2, 4], np.int32)] * 2
+    again = converter_groups(
+        "per-column", (1, 1, 6), table, columns_per_adc=2, bit_lines=2, adjacent=True,
+        places=in_order,
+    )  # fmt: skip
+    assert torch.equal(again, groups("per-column", (1, 1, 6), tiles, k=2, bit_lines=2))
