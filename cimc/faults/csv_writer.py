@@ -6,6 +6,7 @@ import hashlib
 from typing import BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from cimc.errors import FaultMapError
 from cimc.faults.fault_map import AT_CONDUCTANCE, FaultMap
@@ -30,26 +31,35 @@ def write_csv(fault_map: FaultMap, file: BinaryIO) -> str:
         )
     digest = hashlib.sha256()
 
-    def write(text: str) -> None:
-        content = text.encode()
+    def write(content: bytes) -> None:
         file.write(content)
         digest.update(content)
 
-    write("".join(f"# {line}\n" for line in _comments(fault_map)))
+    write("".join(f"# {line}\n" for line in _comments(fault_map)).encode())
     own = bool((fault_map.cells[:, 3] == AT_CONDUCTANCE).any())
-    write("array,row,column,state" + (",conductance_uS\n" if own else "\n"))
+    write(b"array,row,column,state" + (b",conductance_uS\n" if own else b"\n"))
     for start in range(0, len(fault_map.cells), _LINES):
         part = slice(start, start + _LINES)
-        lines = [",".join(map(str, cell)) for cell in fault_map.cells[part].tolist()]
-        if own:
-            values = fault_map.conductance_us[part]
-            given = fault_map.cells[part, 3] == AT_CONDUCTANCE
-            lines = [
-                f"{line},{np.format_float_positional(v) if g else ''}"
-                for line, v, g in zip(lines, values, given.tolist(), strict=True)
-            ]
-        write("".join(f"{line}\n" for line in lines))
+        write(_lines(fault_map.cells[part], fault_map.conductance_us[part] if own else None))
     return digest.hexdigest()
+
+
+def _lines(cells: npt.NDArray[np.int32], own_us: npt.NDArray[np.float32] | None) -> bytes:
+    """Return the lines of some cells, made for all of them at once."""
+    lines = _texts(cells[:, 0])
+    for column in (1, 2, 3):
+        lines = np.strings.add(np.strings.add(lines, b","), _texts(cells[:, column]))
+    if own_us is not None:
+        values = np.where(cells[:, 3] == AT_CONDUCTANCE, own_us.astype("S24"), b"")
+        lines = np.strings.add(np.strings.add(lines, b","), values)
+    # Texts of one array are padded to one length with zeros.
+    return np.strings.add(lines, b"\n").tobytes().replace(b"\0", b"")
+
+
+def _texts(numbers: npt.NDArray[np.int32]) -> npt.NDArray[np.bytes_]:
+    """Return numbers as text; there are few different ones."""
+    different, index = np.unique(numbers, return_inverse=True)
+    return different.astype("S11")[index]
 
 
 def _comments(fault_map: FaultMap) -> list[str]:
