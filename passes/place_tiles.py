@@ -13,7 +13,7 @@ from cimc.ir.layer import CrossbarLayer
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.targets import Target
-from cimc.targets.layout import layout_of
+from cimc.targets.layout import layout_of, room_of
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class PlaceTiles(Pass):
        they share neither word lines nor bit lines, so they are read in one go.
     2. Blocks are packed by first-fit on shelves, tallest first among blocks of equal height
        class; arrays are numbered in the order they are opened, so the result is deterministic.
-    3. An array never holds more than its word lines and bit lines; blocks never overlap.
+    3. An array never holds more than its word lines and bit lines less the spare ones; blocks
+       never overlap.  Spare arrays of the chip stay free.
     4. Pairs in twin arrays take arrays two by two: G+ on an even one, G- at the same place of the
        next.
 
@@ -42,12 +43,13 @@ class PlaceTiles(Pass):
         blocks = [b for layer in network.layers.values() for b in _blocks(layer, context.target)]
         twins = layout_of(context.target).arrays
         arrays = twins * _pack(blocks, context.target)
-        available = context.target.arrays
+        available = room_of(context.target)[2]
         if available is not None and arrays > available:
             first = next(b.layer for b in blocks if (b.array + 1) * twins > available)
             raise FitError(
                 "CIMC-S01",
-                f"needs {arrays} arrays, the target '{context.target.name}' has {available}",
+                f"needs {arrays} arrays, the target '{context.target.name}' has {available}"
+                + _spare(context.target),
                 where=f"layer '{first}' is the first that does not fit",
                 hint="a target with more arrays, or pinning layers digital (--digital PATTERN)",
             )
@@ -58,6 +60,11 @@ class PlaceTiles(Pass):
             tables[block.layer][block.tiles, 8] = block.column + block.column_offsets
         layers = {n: replace(layer, tiles=tables[n]) for n, layer in network.layers.items()}
         return replace(network, layers=layers, stage=Stage.PLACED)
+
+
+def _spare(target: Target) -> str:
+    spare = target.chip.spare_arrays
+    return f" and {spare} spare" if spare else ""
 
 
 @dataclass(slots=True)
@@ -100,27 +107,26 @@ def _blocks(layer: CrossbarLayer, target: Target) -> list[_Block]:
     blocks: list[_Block] = []
     per_group = len(table) // layer.geometry.groups
     count = 1
-    if layer.geometry.groups > 1 and target.array.rows and target.array.columns:
-        count = min(target.array.rows // heights.max(), target.array.columns // widths.max())
-    if target.array.rows is None or target.array.columns is None:
+    rows, columns, _ = room_of(target)
+    if layer.geometry.groups > 1 and rows and columns:
+        count = min(rows // heights.max(), columns // widths.max())
+    if rows is None or columns is None:
         count = 1
     for tile in range(per_group):
         members = np.arange(tile, len(table), per_group)
         for start in range(0, len(members), max(1, count)):
             chosen = members[start : start + max(1, count)]
-            rows = np.concatenate([[0], np.cumsum(heights[chosen])])
-            columns = np.concatenate([[0], np.cumsum(widths[chosen])])
+            down = np.concatenate([[0], np.cumsum(heights[chosen])])
+            right = np.concatenate([[0], np.cumsum(widths[chosen])])
             blocks.append(
-                _Block(
-                    layer.name, chosen, rows[:-1], columns[:-1], int(rows[-1]), int(columns[-1])
-                )
+                _Block(layer.name, chosen, down[:-1], right[:-1], int(down[-1]), int(right[-1]))
             )
     return blocks
 
 
 def _pack(blocks: list[_Block], target: Target) -> int:
     """Place every block; return the number of arrays used."""
-    rows, columns = target.array.rows, target.array.columns
+    rows, columns, _ = room_of(target)
     if rows is None or columns is None:
         for number, block in enumerate(blocks):
             block.array, block.row, block.column = number, 0, 0

@@ -14,7 +14,7 @@ from cimc.ir.layer import TILE_FIELDS, CrossbarLayer, Layout
 from cimc.ir.network import Network, Stage
 from cimc.passbase import Pass, PassContext
 from cimc.targets import Target
-from cimc.targets.layout import layout_of
+from cimc.targets.layout import layout_of, room_of
 
 Ranges = npt.NDArray[np.int32]
 
@@ -30,6 +30,7 @@ class TileToCrossbars(Pass):
        lines each (one in twin arrays), offset column one, and one more bit line a tile,
        bit-sliced one a slice.
     3. A group of a grouped convolution is a matrix of its own, cut in the same way.
+    4. Spare word lines and bit lines of the target are left free.
     """
 
     name: ClassVar[str] = "tile-to-crossbars"
@@ -49,7 +50,7 @@ def tile(layer: CrossbarLayer, target: Target) -> CrossbarLayer:
         FitError: CIMC-S02, an array has too few bit lines for one weight.
     """
     geometry = layer.geometry
-    rows = row_ranges(geometry, target.array.rows)
+    rows = row_ranges(geometry, room_of(target)[0])
     layout = layout_of(target)
     per_tile = weight_columns(layout, target, layer.name)
     columns = ranges(geometry.columns, per_tile or geometry.columns)
@@ -84,13 +85,14 @@ def row_ranges(geometry: Geometry, word_lines: int | None) -> Ranges:
 
 def weight_columns(layout: Layout, target: Target, where: str) -> int | None:
     """Return how many weight columns fit one array; None when unlimited."""
-    if target.array.columns is None:
+    columns = room_of(target)[1]
+    if columns is None:
         return None
-    fit = (target.array.columns - layout.extra) // layout.bit_lines
+    fit = (columns - layout.extra) // layout.bit_lines
     if fit < 1:
         raise FitError(
             "CIMC-S02",
-            f"{target.encoding} needs more bit lines than the {target.array.columns} there are",
+            f"{target.encoding} needs more bit lines than the {columns} there are",
             where=f"layer '{where}'",
             hint="a target with wider arrays",
         )

@@ -73,6 +73,8 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Bits = Annotated[int, Field(ge=2, le=16)]
 #: A count of hardware units; None is unlimited.
 Count = Annotated[int, Field(ge=1, le=1 << 30)]
+#: A count of spare hardware units.
+Spare = Annotated[int, Field(ge=0, le=1 << 30)]
 
 _STATES_MIN, _STATES_MAX = 2, 256
 

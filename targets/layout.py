@@ -17,6 +17,19 @@ def layout_of(target: Target) -> Layout:
     return _layout(target.encoding, slices, target.pair.placement)
 
 
+def room_of(target: Target) -> tuple[int | None, int | None, int | None]:
+    """Return the word lines and bit lines of an array, and the arrays, that tiles are placed on.
+
+    What the target keeps spare is left out; None: unlimited.
+    """
+    array, arrays = target.array, target.arrays
+    return (
+        None if array.rows is None else array.rows - array.spare_rows,
+        None if array.columns is None else array.columns - array.spare_columns,
+        None if arrays is None else arrays - target.chip.spare_arrays,
+    )
+
+
 def layout_of_plain(target: Mapping[str, Any]) -> Layout:
     """Return the same from a target as plain data, complete (what a program holds)."""
     slices = target.get("slices") or {"count": 1}

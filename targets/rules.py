@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import BaseModel
 
-from cimc.targets import cell_rules, compatibility, noise_rules, read_rules, unsupported
+from cimc.targets import (
+    cell_rules,
+    compatibility,
+    noise_rules,
+    read_rules,
+    spare_rules,
+    unsupported,
+)
 from cimc.targets.problems import Path, Problem
 
 if TYPE_CHECKING:
@@ -32,6 +39,7 @@ RULES: Final[tuple[Rule, ...]] = (
     *cell_rules.RULES,
     *read_rules.RULES,
     *noise_rules.RULES,
+    *spare_rules.RULES,
     sources_name_settings,
 )
 

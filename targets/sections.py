@@ -19,6 +19,7 @@ from cimc.targets.fields import (
     Picojoule,
     Seconds,
     Section,
+    Spare,
     SquareMicrometre,
     States,
     Volt,
@@ -30,6 +31,14 @@ class Array(Section):
 
     rows: Annotated[Count | None, Field(description="word lines; none: unlimited")]
     columns: Annotated[Count | None, Field(description="bit lines; none: unlimited")]
+    spare_rows: Annotated[
+        Spare,
+        Field(description="of the word lines, those left free for the faults of a chip"),
+    ] = 0
+    spare_columns: Annotated[
+        Spare,
+        Field(description="of the bit lines, those left free for the faults of a chip"),
+    ] = 0
 
 
 class Chip(Section):
@@ -37,6 +46,9 @@ class Chip(Section):
 
     cores: Annotated[Count | None, Field(description="none: unlimited")] = None
     arrays_per_core: Annotated[Count | None, Field(description="none: unlimited")] = None
+    spare_arrays: Annotated[
+        Spare, Field(description="of all arrays, those left free for the faults of a chip")
+    ] = 0
 
 
 class Nonlinearity(Section):

@@ -71,6 +71,25 @@ def test_no_cell_is_given_twice(layout, sizes):
     assert count.sum() == weights * taken[0] * taken[2] + extra
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_spare_lines_and_arrays_stay_free(layout):
+    changes, taken = LAYOUTS[layout]
+    size = {"array.rows": 32, "array.columns": 48, "chip.cores": 4, "chip.arrays_per_core": 64}
+    spares = {"array.spare_rows": 5, "array.spare_columns": 7}
+    target = RRAM.changed({**size, **spares, **changes})
+    shapes = [(2, 9, 4, 3), (1, 30, 3, 17), (6, 2, 1, 2)]
+    geometries = [Geometry("conv", g, c * t, n, (t,)) for g, c, t, n in shapes]
+    count = occupied(place(geometries, target), target, *taken)
+    assert count.max() == 1
+    assert not count[:, 27:].any()
+    assert not count[:, :, 41:].any()
+    used = len(count)  # as many spare arrays as are left over, and one more
+    assert len(occupied(place(geometries, target.changed({"chip.spare_arrays": 256 - used})),
+                        target, *taken)) == used  # fmt: skip
+    with pytest.raises(FitError, match=f"has {used - 1} and {257 - used} spare"):
+        place(geometries, target.changed({"chip.spare_arrays": 257 - used}))
+
+
 def test_depthwise_groups_lie_block_diagonally():
     net = place([Geometry("conv", 40, 9, 1, (3, 3))])
     table = net.layers["l0"].tiles

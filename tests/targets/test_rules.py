@@ -39,6 +39,30 @@ CASES = [
         {"cell.states": ["1 uS", "9 uS", "20 uS"], "cell.default_levels": 3},
         None,
     ),
+    # spares
+    ("differential-pair", {"array.spare_rows": 63, "array.spare_columns": 62}, None),
+    ("differential-pair", {"array.spare_rows": 64}, "array.spare_rows: should be at most 63"),
+    ("bit-sliced", {"array.spare_columns": 61}, "array.spare_columns: should be at most 60"),
+    ("offset-column", {"array.spare_columns": 63}, "array.spare_columns: should be at most 62"),
+    (
+        "differential-pair",
+        {"array.rows": None, "array.spare_rows": 1},
+        "array.spare_rows: needs arrays with a number of rows",
+    ),
+    (
+        "differential-pair",
+        {"chip": {"cores": 2, "arrays_per_core": 2, "spare_arrays": 3}},
+        None,
+    ),
+    (
+        "differential-pair",
+        {
+            "chip": {"cores": 2, "arrays_per_core": 2, "spare_arrays": 3},
+            "pair.placement": "twin-arrays",
+        },
+        "chip.spare_arrays: should be at most 2 of 4",
+    ),
+    ("differential-pair", {"chip": {"spare_arrays": 1}}, "chip.spare_arrays: needs a chip with"),
     # bit slices
     ("bit-sliced", {"slices": None}, "slices: is required with the encoding bit-sliced"),
     ("bit-sliced", {"cells_per_weight": 2}, "should be 4 with the encoding bit-sliced"),
