@@ -297,6 +297,19 @@ def bit_lines_of(layer: ProgramLayer) -> int:
     return len(layer.cells.planes)
 
 
+def renumbered(program: DeviceProgram, numbers: list[int]) -> DeviceProgram:
+    """Return a program whose array ``k`` is another one of the chip: ``numbers[k]``.
+
+    Of twin arrays, an even number and the next.
+    """
+    layers = {}
+    for name, layer in program.layers.items():
+        tiles = layer.tiles.copy()
+        tiles[:, 6] = np.array(numbers)[tiles[:, 6]]
+        layers[name] = replace(layer, tiles=tiles)
+    return replace(program, layers=layers)
+
+
 def with_gains(program: DeviceProgram, arrays: list[int], seed: int = 0) -> DeviceProgram:
     """Return a program for a chip of which some arrays' device-to-device variation is known."""
     rng = np.random.default_rng(seed)

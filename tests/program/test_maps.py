@@ -14,7 +14,7 @@ from cimc.program import read, write
 from cimc.program.arrays import conductance_us, placements
 from cimc.program.model import DeviceProgram
 from cimc.program.positions import blocks, map_offsets, positions, tile_lines
-from tests.program.factories import KINDS, mlp, plane_us, target, with_gains, with_maps
+from tests.program.factories import KINDS, mlp, plane_us, renumbered, target, with_gains, with_maps
 
 MAPPED = tuple(kind for kind in KINDS if kind != "signed")
 
@@ -139,12 +139,7 @@ def test_arrays_may_have_any_number_of_the_chip(tmp_path: Path) -> None:
     """The matrices are those of the same program, under other numbers."""
     program = mlp()
     numbers = np.random.default_rng(0).permutation(24)[: program.arrays]
-    layers = {}
-    for name, layer in program.layers.items():
-        tiles = layer.tiles.copy()
-        tiles[:, 6] = numbers[tiles[:, 6]]
-        layers[name] = replace(layer, tiles=tiles)
-    moved = replace(program, layers=layers)
+    moved = renumbered(program, numbers.tolist())
     write(moved, tmp_path / "p.cim")
     again = read(tmp_path / "p.cim")
     assert again.arrays == program.arrays

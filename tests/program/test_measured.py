@@ -15,7 +15,8 @@ from cimc.errors import ProgramError
 from cimc.program.arrays import conductance_us
 from cimc.program.measured import Readback, cells, check, planes, shapes
 from cimc.program.model import DeviceProgram, FaultRecord
-from tests.program.factories import KINDS, mlp, plane_us
+from cimc.program.positions import tile_lines
+from tests.program.factories import KINDS, mlp, plane_us, renumbered, with_maps
 
 ENCODINGS = [kind for kind in KINDS if kind != "signed"]
 
@@ -136,3 +137,29 @@ def test_too_large_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ProgramError) as caught:
         cells(mlp())
     assert caught.value.code == "CIMC-P72"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_cells_are_read_where_they_lie(encoding: str) -> None:
+    """Lines out of order, on other arrays: the planes are the same, the gaps need not be read."""
+    program = mlp(encoding)
+    pairs = np.random.default_rng(1).permutation(12)[: -(-program.arrays // 2)] * 2
+    numbers = np.stack([pairs, pairs + 1], 1).ravel()[: program.arrays].tolist()
+    moved = renumbered(with_maps(program), numbers)
+    given = Readback("t", "", {k: conductance_us(moved, k) for k in numbers})
+    found = planes(moved, given)
+    for name, wanted in targets(program).items():
+        for got, want in zip(found[name], wanted, strict=True):
+            assert torch.equal(got, want)
+    layer = moved.layers["fc1"]
+    word, bit = (lines[0] for lines in tile_lines(layer, 0))
+    arrays = {k: matrix.copy() for k, matrix in given.arrays.items()}
+    number = int(layer.tiles[0, 6])
+    arrays[number][word, bit] = np.nan
+    where = f"array {number}, row {word}, column {bit}"
+    assert where in refused("CIMC-P73", Readback("t", "", arrays), moved)
+    del arrays[numbers[0]]
+    assert f"lacks array_{numbers[0]}" in refused("CIMC-P71", Readback("t", "", arrays), moved)
+    spare = next(k for k in range(24) if k not in numbers)
+    arrays = {**given.arrays, spare: arrays[numbers[1]]}
+    assert f"unknown array_{spare}" in refused("CIMC-P71", Readback("t", "", arrays), moved)
