@@ -160,8 +160,6 @@ class Walk:
         own = layer.geometry.to_matrix(self.own[layer.weight].detach()).float()
         reference = own if layer.float_matrix is None else layer.float_matrix
         weight = curvature.retargeted(reference) if self.settings.retarget else reference
-        if self.settings.method == "nearest":
-            weight = own
         wanted = Wanted.of(weight, curvature.blocks(), self.settings.damp)
         fit = self.refit(layer, wanted) if touched else Fit(layer, own)
         kept = replace(fit.layer, float_matrix=reference.contiguous(), remapped=touched)
