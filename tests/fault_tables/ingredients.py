@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from tests.fault_tables import networks
@@ -67,6 +69,20 @@ FAULTS: Final = {
 }
 
 
+#: Bases by the spare lines and arrays they have; all on a chip of four arrays.
+CHIP: Final[dict[str, object]] = {"chip.cores": 1, "chip.arrays_per_core": 4}
+SPARES: Final = {
+    said: replace(BASE, changes={**CHIP, **given})
+    for said, given in {
+        "none": {},
+        "4 word lines of 256": {"array.spare_rows": 4},
+        "8 bit lines of 256": {"array.spare_columns": 8},
+        "one array of 4": {"chip.spare_arrays": 1},
+        "all of these": {"array.spare_rows": 4, "array.spare_columns": 8, "chip.spare_arrays": 1},
+    }.items()
+}
+
+
 def cells(way: Way, faults: Faults, base: Base = BASE) -> list[Job]:
     """Return the recompilations of one figure, one a map."""
     return way.jobs(base, faults, MAPS, ("ideal",))
@@ -83,47 +99,81 @@ def jobs() -> list[Job]:
         for job in cells(way, faults)
         if job.seed == seed
     ]
+    found += [
+        job
+        for seed in MAPS
+        for base in SPARES.values()
+        for faults in FAULTS.values()
+        for job in cells(ALL, faults, base)
+        if job.seed == seed
+    ]
     return list({job.key: job for job in found}.values())
 
 
-def rows(store: Store, ways: tuple[Way, ...]) -> list[list[str]]:
-    """Return gaps, and what each way changes against the first one."""
+def mean_of(store: Store, jobs: list[Job], figure: str) -> float | None:
+    """Return the mean over maps of what recompiling reports; None where there is nothing."""
+    there = [row["report"].get(figure) for job in jobs if (row := store.get(job)) is not None]
+    known = [value for value in there if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def rows(store: Store, entries: Mapping[str, list[Job]]) -> list[list[str]]:
+    """Return for each entry the gap, what it changes against the first one, error and seconds."""
+    first, found = next(iter(entries.values())), []
+    for said, mine in entries.items():
+        change = difference(store.scores(mine, "ideal"), store.scores(first, "ideal"))
+        error, seconds = (mean_of(store, mine, f) for f in ("output_error_after", "seconds"))
+        found.append([
+            said, gap_cell(gap(store, mine, "ideal")),
+            "" if mine is first else gap_cell(change),
+            "missing" if error is None else f"{100 * error:.2f}",
+            "missing" if seconds is None else f"{seconds:.1f}",
+        ])  # fmt: skip
+    return found
+
+
+def parts(store: Store) -> list[Part]:
+    """Return the tables: a kind of faults after the other."""
     found = []
-    for way in ways:
-        row = [way.said]
-        for faults in FAULTS.values():
-            mine, first = cells(way, faults), cells(ways[0], faults)
-            row.append(gap_cell(gap(store, mine, "ideal")))
-            change = difference(store.scores(mine, "ideal"), store.scores(first, "ideal"))
-            row.append("" if way is ways[0] else gap_cell(change))
-        found.append(row)
+    header = ["recompiled with", "gap", "change", "output error [%]", "seconds"]
+    for said, faults in FAULTS.items():
+        for name, ways in TABLES.items():
+            title, text = TITLES[name]
+            entries = {way.said: cells(way, faults) for way in ways}
+            found.append(Part(f"{said} stuck: {title}", text, header, rows(store, entries)))
+        entries = {name: cells(ALL, faults, base) for name, base in SPARES.items()}
+        title, text = TITLES["spares"]
+        found.append(Part(f"{said} stuck: {title}", text, header, rows(store, entries)))
     return found
 
 
 TEXT: Final = (
     "ResNet-8 on Fashion-MNIST, 8 Lloyd levels a layer, differential pairs (target `rram`), mode "
     "`ideal`, all 10,000 test images; faults half at G_min, half at G_max. Gap: float minus "
-    "program [point]; *change*: of top-1, against the first row, map by map, positive is better."
+    "program [point]; *change*: of top-1, against the first row, map by map, positive is better; "
+    "*output error*: of crossbar outputs, relative, as the report has it; seconds: of "
+    "recompiling, one thread of a busy machine."
 )
 TITLES: Final = {
     "alone": (
-        "Each alone, added to the nearest reachable value",
+        "each alone, added to the nearest reachable value",
         "Descent and targets need error feedback and come with it.",
     ),
-    "left out": ("Each left out of all", ""),
-    "cells": ("What healthy cells may hold", "With everything else on."),
+    "left out": ("each left out of all", ""),
+    "cells": ("what healthy cells may hold", "With everything else on."),
+    "spares": (
+        "spare lines and arrays",
+        "All ingredients; the layers lie otherwise, as fewer lines are theirs. Spare lines and "
+        "arrays have faults like all others.",
+    ),
 }
 
 
 def write(store: Store) -> None:
     """Write the page."""
-    header = ["recompiled with"]
-    for said in FAULTS:
-        header += [f"{said}: gap", "change"]
-    parts = [Part(*TITLES[name], header, rows(store, ways)) for name, ways in TABLES.items()]
     base = networks.float_score(networks.RESNET8)
     whole = of(store.scores(cells(ALL, FAULTS["10% of cells"]), "ideal"))
     told = f"Float: {base:.2f} %; all ingredients at 10 %: {cell(whole)} %."
     text = f"{TEXT} {told} {counted(store, jobs())}"
     title = "Faults: what each ingredient of recompiling adds"
-    write_page("faults-ingredients", title, "ingredients", text, parts)
+    write_page("faults-ingredients", title, "ingredients", text, parts(store))
