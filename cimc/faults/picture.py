@@ -35,6 +35,8 @@ _WORST: Final = 4
 #: Most pixels along a side of an array: one of many, or alone.
 _PIXELS, _PIXELS_ALONE = 256, 1024
 _ACROSS: Final = 4
+#: A map of the chip shows gaps where at least one number in so many is of a tested array.
+_SPARSE: Final = 20
 
 
 def picture(
@@ -160,10 +162,13 @@ def _overview(figure: SubFigure, summary: Summary) -> None:
     unit = "faulty cells"
     if summary.array_cells:
         total, unit = 100.0 * total / summary.array_cells, "faulty cells [%]"
-    across = math.ceil(math.sqrt(int(numbers[-1]) + 1))
-    down = math.ceil((int(numbers[-1]) + 1) / across)
+    # By number, as they lie on the chip; few arrays of a wide range one after the other.
+    wide = int(numbers[-1]) >= _SPARSE * len(numbers)
+    place = np.arange(len(numbers)) if wide else numbers
+    across = math.ceil(math.sqrt(int(place[-1]) + 1))
+    down = math.ceil((int(place[-1]) + 1) / across)
     table = np.full(across * down, np.nan)
-    table[numbers] = total
+    table[place] = total
     image = left.imshow(
         np.ma.masked_invalid(table.reshape(down, across)),
         cmap="viridis",
@@ -172,9 +177,11 @@ def _overview(figure: SubFigure, summary: Summary) -> None:
         vmax=max(float(total.max(initial=0.0)), 1e-12),
     )
     left.set_facecolor("#cccccc")
-    left.set_title(f"every array of the chip, {across} a row (grey: not tested)", fontsize=10)
-    step = max(1, down // 8)
-    left.set_yticks(range(0, down, step), [str(across * i) for i in range(0, down, step)])
+    what = "every tested array" if wide else "every array of the chip"
+    left.set_title(f"{what}, {across} a row (grey: not tested)", fontsize=10)
+    lines = range(0, down, max(1, down // 8))
+    first = [numbers[across * i] if wide else across * i for i in lines]
+    left.set_yticks(list(lines), [str(number) for number in first])
     left.set_ylabel("number of the first array of the row")
     left.set_xlabel("array after the first of the row")
     bar = left.figure.colorbar(image, ax=left, shrink=0.9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def load_fault_map(path: str | Path, *, chip: str | None = None) -> FaultMap:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             if size > SIZE_LIMIT:
                 raise _unreadable(path, f"{size} bytes are more than the {SIZE_LIMIT} read")
             if path.suffix.lower() == ".csv":

@@ -84,3 +84,9 @@ def test_an_array_that_was_not_tested() -> None:
     with pytest.raises(UsageError, match="array 9 was not tested") as caught:
         picture(few(), array=9)
     assert caught.value.hint == "one of 0-2"
+
+
+def test_numbers_far_apart_take_no_memory() -> None:
+    text = picture(made(arrays=range(5, 2**31 - 1, 2**26))).decode()
+    assert "every tested array, 6 a row" in text
+    assert f">{5 + 6 * 2**26}<" in text
