@@ -46,13 +46,14 @@ def offset_options(
     Args:
         faults: Of both planes.
         cells: What the offset cells hold, and the gain.
-        states_us: Ascending, ``(s,)`` [uS].
+        states_us: ``(s,)`` [uS]; the options have them sorted.
         levels: Weights of healthy cells, ascending, ``(v,)`` or ``(groups * columns, v)``; None:
             any state.
         column_tile: Column tile of each column, int64 ``(columns,)``.
         span_us: Lowest and highest conductance of a cell [uS].
     """
     own, gain = faults.stuck_us[0], cells.gain
+    states_us = states_us.sort().values
     beside = offset_us(cells, faults, column_tile, span_us)
     held = offset_plane(cells, faults, span_us)
     shared = (nearest_state(held, states_us).to(torch.uint8),)

@@ -33,12 +33,13 @@ def pair_options(
 
     Args:
         faults: Of planes ``(groups, rows, columns)``.
-        states_us: Ascending, ``(s,)`` or ``(groups * columns, s)`` [uS].
+        states_us: ``(s,)`` or ``(groups * columns, s)`` [uS]; the options have them sorted.
         gain: Weight units per uS, ``(1,)`` or ``(groups * columns,)``.
         levels: Weights of healthy pairs, ascending, ``(v,)`` or ``(groups * columns, v)``; None:
             any difference of states.
         span_us: Lowest and highest conductance of a cell, for measured gains [uS].
     """
+    states_us = states_us.sort(-1).values
     entries = states_us.numel() * states_us.shape[-1]
     if faults.has_gains or (states_us.ndim == 2 and entries > MOST_DIFFERENCES):
         return _pair_sums(faults, states_us, gain, levels, span_us)

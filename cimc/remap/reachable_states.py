@@ -36,23 +36,26 @@ def nearest_state(stuck_us: Tensor, states_us: Tensor) -> Tensor:
 
     Args:
         stuck_us: Conductances, NaN for healthy cells, ``(groups, rows, columns)`` [uS].
-        states_us: Ascending, ``(s,)`` or ``(groups * columns, s)`` [uS].
+        states_us: In any order, ``(s,)`` or ``(groups * columns, s)`` [uS].
 
     Returns:
-        int16 in the shape of ``stuck_us``; the lower of two states equally near.
+        int16 in the shape of ``stuck_us``; the first of states equally near.
     """
     found = torch.full(stuck_us.shape, -1, dtype=torch.int16)
     at = (~stuck_us.isnan()).nonzero(as_tuple=True)
     if not len(at[0]):
         return found
     g_us = stuck_us[at].double()
-    ends = (states_us[..., 1:].double() + states_us[..., :-1].double()) / 2
-    if ends.ndim == 1:
-        found[at] = torch.bucketize(g_us, ends).to(torch.int16)
+    if states_us.ndim == 1:
+        table, order = states_us.double().sort(stable=True)
+        state = torch.bucketize(g_us, (table[1:] + table[:-1]) / 2)
+        found[at] = order[state].to(torch.int16)
         return found
     column = at[0] * stuck_us.shape[2] + at[2]
-    state = torch.zeros(g_us.shape, dtype=torch.int16)
-    for end in ends.T:
-        state += g_us > end[column]
+    away, state = torch.full_like(g_us, torch.inf), torch.zeros(g_us.shape, dtype=torch.int16)
+    for number, states in enumerate(states_us.double().T):
+        new = (g_us - states[column]).abs_()
+        state[new < away] = number
+        away = torch.minimum(away, new)
     found[at] = state
     return found

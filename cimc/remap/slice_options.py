@@ -118,7 +118,7 @@ def slice_options(
     Args:
         faults: Of each slice.
         cells: Multipliers, correction, gain, and what the slices hold.
-        states_us: Ascending, ``(s,)`` or ``(groups * columns, s)`` [uS].
+        states_us: The HRS first, ``(s,)`` or ``(groups * columns, s)`` [uS].
         span_us: Lowest and highest conductance of a cell, for measured gains [uS].
         any_state: Where conductances hold the multipliers and no gains are measured: every cell
             may have any state of the table, not only that of its own multiplier.

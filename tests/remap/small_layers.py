@@ -127,6 +127,9 @@ def _plain(
     inner = torch.linspace(0, 1, s)[1:-1].expand_as(inner) if even else inner
     ends = torch.tensor([G_MIN, G_MAX]).expand(len(inner), 2)
     table = torch.cat([ends, G_MIN + (G_MAX - G_MIN) * inner], 1).sort(1).values
+    if len(table) > 1:  # the compiler puts the lowest first, then one of each level as they come
+        mix = torch.randperm(s - 1, generator=draw)
+        table = torch.cat([table[:, :1], table[:, 1:][:, mix]], 1)
     groups, rows, _ = shape
     own = torch.randint(0, s, shape, generator=draw).to(torch.uint8)
     other = torch.randint(0, s, shape, generator=draw).to(torch.uint8)

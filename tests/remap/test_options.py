@@ -207,7 +207,7 @@ def test_stuck_cells_have_the_nearest_state() -> None:
     for plane, stuck in zip(planes, made.faults.stuck_us, strict=True):
         for at in np.ndindex(made.shape):
             if not stuck[at].isnan():
-                away = (made.table(at[0] * 4 + at[2]) - stuck[at]).abs()
+                away = (options.states_us[at[0] * 4 + at[2]] - stuck[at]).abs()
                 assert away[plane[at].long()] == away.min()
                 hit += 1
     assert hit > 5
