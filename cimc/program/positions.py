@@ -68,9 +68,12 @@ class Block:
             Of those that lie in the block: row and column, from its first, and index among those
             given, int64 ``(found,)``.
         """
-        row, column = _index(self.word_lines, word), _index(self.bit_lines, bit)
-        inside = np.flatnonzero((row >= 0) & (column >= 0))
-        return row[inside], column[inside], inside
+        rows, columns = (s.stop - s.start for s in (self.rows, self.columns))
+        if rows > columns:  # the axis that leaves fewer first
+            column, row, which = _both((self.bit_lines, bit), (self.word_lines, word))
+        else:
+            row, column, which = _both((self.word_lines, word), (self.bit_lines, bit))
+        return row, column, which
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +148,25 @@ def numbers(lines: Lines) -> Numbers:
     return lines
 
 
+def _both(
+    first: tuple[Lines, Numbers], second: tuple[Lines, Numbers]
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Return where cells stand along two axes, and which stand somewhere along both."""
+    index = _index(*first)
+    which = np.flatnonzero(index >= 0)
+    other = _index(second[0], second[1][which])
+    inside = np.flatnonzero(other >= 0)
+    return index[which[inside]], other[inside], which[inside]
+
+
 def _index(lines: Lines, wanted: Numbers) -> Numbers:
     """Return where lines stand among those of a block; -1: nowhere."""
     if isinstance(lines, slice):
-        index, between = np.divmod(wanted - lines.start, lines.step or 1)
-        known = (between == 0) & (index >= 0) & (wanted < lines.stop)
+        known = (wanted >= lines.start) & (wanted < lines.stop)
+        index = wanted - lines.start
+        if lines.step not in (None, 1):
+            index, between = np.divmod(index, lines.step)
+            known &= between == 0
         return np.where(known, index, -1)
     place = np.full(max(lines.max(), wanted.max(initial=0)) + 1, -1)
     place[lines] = np.arange(len(lines))
