@@ -12,8 +12,9 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cimc.ir.layer import TILE_FIELDS, CrossbarLayer
-from cimc.remap.kinds import Kinds, Losses
+from cimc.remap.kinds import Kinds
 from cimc.remap.lines import TileLines, tiles_of
+from cimc.remap.losses import Losses
 from cimc.remap.physical import ChipFaults
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from cimc.remap.kinds import Kinds, Losses
+from cimc.remap.kinds import Kinds
+from cimc.remap.losses import Losses
 
 Matrix = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]

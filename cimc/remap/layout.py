@@ -14,8 +14,9 @@ from cimc.ir.layer import CrossbarLayer
 from cimc.remap.columns import assign_columns
 from cimc.remap.damage import TileDamage
 from cimc.remap.floor import Floor, Room
-from cimc.remap.kinds import Losses, kinds_of
+from cimc.remap.kinds import kinds_of
 from cimc.remap.lines import TileLines, tiles_of
+from cimc.remap.losses import Losses
 from cimc.remap.physical import ChipFaults, tile_stuck
 from cimc.remap.polarity import gain_of_exchange
 from cimc.remap.rows import assign
