@@ -29,7 +29,10 @@ _FAILURES_SHOWN = 20
 @click.option("--fault-maps", metavar="DIR", help="Fault maps, one a chip: *.safetensors, *.csv.")
 @click.option("-o", "--output", metavar="OUTDIR", help="Directory for CHIP.cim and fleet.sqlite.")
 @click.option(
-    "--workers", type=click.IntRange(min=1), metavar="N", help="Processes here [one a core]."
+    "--workers",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Processes here [one a core]; 0: none but this one.",
 )
 @click.option(
     "--scheduler", metavar="ADDRESS", help="Workers of a Dask scheduler: tcp://host:port."

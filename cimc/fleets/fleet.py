@@ -15,6 +15,7 @@ from cimc.fleets.claim import claim
 from cimc.fleets.cluster import Cluster
 from cimc.fleets.directory import Directory
 from cimc.fleets.engine import Engine, recompiler
+from cimc.fleets.here import Here
 from cimc.fleets.maps import find_maps
 from cimc.fleets.picture import write_picture
 from cimc.fleets.pool import LocalPool
@@ -50,7 +51,7 @@ def fleet(
         program: The program, or its path.
         fault_maps: Directory of fault maps, ``.safetensors`` or ``.csv``.
         output: Directory of the programs, ``CHIP.cim``, and of the results.
-        workers: Processes on this machine; None: one a core [-].
+        workers: Processes on this machine; 0: none but this one; None: one a core [-].
         scheduler: Address of a Dask scheduler whose workers are used instead.
         restart: Forget what was done here.
         min_yield: Share of chips that must pass, in [0, 1].
@@ -121,7 +122,7 @@ def _checked(
         raise UsageError(
             "CIMC-U06", "both --workers and --scheduler are given", hint="one of them, or none"
         )
-    within("workers", workers, workers is None or workers >= 1, "1 or more")
+    within("workers", workers, workers is None or workers >= 0, "0 or more")
     within("min_yield", min_yield, 0.0 <= min_yield <= 1.0, "0 to 1 (a share, not percent)")
     return chosen
 
@@ -129,10 +130,12 @@ def _checked(
 @contextmanager
 def _pool(
     job: Job, workers: int | None, scheduler: str | None, directory: Directory
-) -> Iterator[LocalPool | Cluster]:
+) -> Iterator[LocalPool | Cluster | Here]:
     """Yield what has workers, and let go of them in the end."""
     if scheduler is not None:
-        pool: LocalPool | Cluster = Cluster(job, scheduler, directory.log)
+        pool: LocalPool | Cluster | Here = Cluster(job, scheduler, directory.log)
+    elif workers == 0:
+        pool = Here(job)
     else:
         pool = LocalPool(job, workers or cores(), directory.log)
     try:

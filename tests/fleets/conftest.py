@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +60,21 @@ def write_maps(folder: Path, chips: Sequence[str]) -> Path:
     return folder
 
 
+def rows(out: Path) -> dict[str, dict[str, Any]]:
+    """Read the results as anybody would."""
+    base = sqlite3.connect(out / "fleet.sqlite")
+    base.row_factory = sqlite3.Row
+    found = {row["chip"]: dict(row) for row in base.execute("SELECT * FROM chips")}
+    base.close()
+    return found
+
+
 Fleet = Callable[..., FleetReport]
 
 
 @pytest.fixture
 def fleet(files: Files, tmp_path: Path) -> Fleet:
-    """Run a fleet of the given chips, two workers, with the quick engine."""
+    """Run a fleet of the given chips in this process, with the quick engine."""
 
     def run(chips: Sequence[str] = (), **options: Any) -> FleetReport:
         if chips:
@@ -72,7 +82,7 @@ def fleet(files: Files, tmp_path: Path) -> Fleet:
         given = {
             "fault_maps": tmp_path / "maps",
             "output": tmp_path / "out",
-            "workers": 2,
+            "workers": 0,
             "engine": stand_in.engine,
             **options,
         }
