@@ -107,31 +107,36 @@ def nearest(
 
 def choose(
     wanted: Wanted, options: Options, settings: RemapSettings, scale: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose reachable values for the outputs wanted, and the gain of every column.
+) -> tuple[Tensor, Tensor]:
+    """Choose reachable values for the outputs wanted.
 
     Args:
         wanted: What the outputs are to be.
         options: What the weights can reach.
-        settings: Which ingredients.
-        scale: Gain of each column to begin with, ``(groups, 1, columns)``.
+        settings: Whether by error feedback, or each weight by itself.
+        scale: Gain of each column, ``(groups, 1, columns)``.
 
     Returns:
-        Values, choices, gains; the weights are values times gains.
+        Values, which times the gains are near the weights wanted, and choices.
     """
     target = wanted.weight / scale
-    parts = []
-    for rows, h in wanted.blocks:
-        some = options[:, rows]
-        if settings.feedback:
-            value, choice = feedback(target[:, rows], some, h)
-        else:
-            value, choice = some.nearest(target[:, rows])
-        if settings.descent:
-            value, choice = descend(target[:, rows], some, h, choice)
-        parts.append((value, choice))
+    if not settings.feedback:
+        return options.nearest(target)
+    parts = [feedback(target[:, rows], options[:, rows], h) for rows, h in wanted.blocks]
     value, choice = (torch.cat(p, 1) for p in zip(*parts, strict=True))
-    return value, choice, best_gain(wanted, value) if settings.gain else scale
+    return value, choice
+
+
+def polish(
+    wanted: Wanted, options: Options, choice: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Improve choices by coordinate descent; arguments and results as of :func:`choose`."""
+    target = wanted.weight / scale
+    parts = [
+        descend(target[:, rows], options[:, rows], h, choice[:, rows]) for rows, h in wanted.blocks
+    ]
+    value, choice = (torch.cat(p, 1) for p in zip(*parts, strict=True))
+    return value, choice
 
 
 def best_gain(wanted: Wanted, value: Tensor) -> Tensor:

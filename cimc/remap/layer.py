@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from cimc.ir.layer import CrossbarLayer
-from cimc.remap.fit import Fit, Wanted, choose, options_for, with_gain
+from cimc.remap.fit import Fit, Wanted, best_gain, choose, options_for, polish, with_gain
 from cimc.remap.floor import Floor
 from cimc.remap.layout import arrange
 from cimc.remap.lines import tiles_of
-from cimc.remap.options import to_cells
+from cimc.remap.options import Options, to_cells
 from cimc.remap.physical import ChipFaults
 from cimc.remap.rows import importance_of
 from cimc.remap.settings import RemapSettings
@@ -44,7 +44,7 @@ def refit(
     groups, _, columns = wanted.weight.shape
     scale = torch.ones(groups, 1, columns)
     laid, moved = layer, wanted.weight
-    best: tuple[float, CrossbarLayer, Tensor] | None = None
+    best: _Round | None = None
     importance = None
     if _lays(settings):
         assert layer.row_tiles is not None
@@ -54,19 +54,40 @@ def refit(
             found = arrange(laid, moved / scale, importance, chip, target, settings, floor)
             laid = found.applied(laid)
         options = options_for(laid, chip, target, settings)
-        value, choice, gain = choose(wanted, options, settings, scale)
+        value, choice = choose(wanted, options, settings, scale)
+        gain = best_gain(wanted, value) if settings.gain else scale
         error = wanted.error(value * gain)
-        if best is None or error < best[0]:
-            assert laid.cells is not None
-            cells = with_gain(to_cells(laid.cells, options, choice), gain)
-            best = error, replace(laid, cells=cells), value * gain
-        elif importance is None:
+        if best is None or error < best.error:
+            best = _Round(error, laid, options, value, choice, gain)
+        if importance is None:
             break
         scale, moved = gain, value * gain + _pull(wanted, value * gain)
     assert best is not None
-    _, made, value = best
-    _move(floor, laid, made)
-    return Fit(made, value)
+    _move(floor, laid, best.layer)
+    return _made(wanted, best, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """A layout with what its cells are to hold."""
+
+    error: float
+    layer: CrossbarLayer
+    options: Options
+    value: Tensor
+    choice: Tensor
+    gain: Tensor
+
+
+def _made(wanted: Wanted, best: _Round, settings: RemapSettings) -> Fit:
+    """Return the layer, its choices improved given one another."""
+    value, choice, gain = best.value, best.choice, best.gain
+    if settings.descent and wanted.blocks:
+        value, choice = polish(wanted, best.options, choice, gain)
+        gain = best_gain(wanted, value) if settings.gain else gain
+    assert best.layer.cells is not None
+    cells = with_gain(to_cells(best.layer.cells, best.options, choice), gain)
+    return Fit(replace(best.layer, cells=cells), value * gain)
 
 
 def _lays(settings: RemapSettings) -> bool:

@@ -43,7 +43,7 @@ class RemapSettings:
     retarget: bool = True
     gain: bool = True
     bias: bool = True
-    rounds: int = 2
+    rounds: int = 1
     samples: int = 128
     vectors: int = 8192
     damp: float = 0.01
