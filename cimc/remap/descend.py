@@ -1,11 +1,26 @@
-"""Exact coordinate descent over reachable values; the output error never grows."""
+"""Descent over reachable values, few correlated rows at a time; the output error never grows.
+
+Rows whose inputs are alike are best changed together: a block of them is fixed anew by nearest
+plane, all other rows as they are, and each column takes what is found where that is better.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
 from torch import Tensor
 
-from cimc.remap.feedback import BLOCK, SMALL_BLOCK
+from cimc.remap.feedback import BLOCK, lost, permuted
+from cimc.remap.feedback_rows import Choices, Floats, Rows, rows_of
 from cimc.remap.options_types import Options
+
+#: Rows changed together; a divisor of BLOCK.
+TOGETHER: Final = 8
+#: Less than this share is gained by a change that rounding made.
+_BETTER: Final = np.float32(1.0 - 1e-6)
 
 
 def descend(
@@ -17,7 +32,7 @@ def descend(
     sweeps: int = 6,
     gain: float = 1e-3,
 ) -> tuple[Tensor, Tensor]:
-    """Improve choices, each weight to the value that is best given all the others.
+    """Improve choices, some rows after others.
 
     Args:
         wanted: Weights, float32 ``(groups, rows, columns)``.
@@ -30,34 +45,158 @@ def descend(
     Returns:
         Values, float32, and choices, ``(groups, rows, columns)`` each.
     """
-    rows, h = wanted.shape[1], h.to(wanted.dtype)
-    inverse = 1.0 / h.diagonal(dim1=1, dim2=2)
-    choice, value = choice.clone(), options.values(choice)
-    pull = h @ (wanted - value)
-    error = float(((wanted - value) * pull).sum())
-    for _ in range(sweeps):
-        for start in range(0, rows, BLOCK):
-            block = slice(start, min(start + BLOCK, rows))
-            before = value[:, block].clone()
-            for first in range(block.start, block.stop, SMALL_BLOCK):
-                part = slice(first, min(first + SMALL_BLOCK, block.stop))
-                old = value[:, part].clone()
-                for j in range(part.start, part.stop):
-                    best = value[:, j] + pull[:, j] * inverse[:, j, None]
-                    new, choice[:, j] = options[:, j].nearest(best)
-                    pull[:, part] -= h[:, part, j, None] * (new - value[:, j])[:, None]
-                    value[:, j] = new
-                _spread(pull, h, value[:, part] - old, part, block)
-            _spread(pull, h, value[:, block] - before, block, slice(0, rows))
-        after = float(((wanted - value) * pull).sum())
+    order = alike(h)
+    back = torch.argsort(order)
+    h = permuted(h, order[None].expand(len(h), -1))
+    walk = _Walk.of(wanted[:, order], options[:, order], h, choice[:, order])
+    error = walk.error()
+    for sweep in range(sweeps):
+        walk.sweep(backward=sweep % 2 == 1)
+        after = walk.error()
         if after >= error * (1.0 - gain):
             break
         error = after
-    return value, choice
+    choice = walk.choice[:, back]
+    return options.values(choice), choice
 
 
-def _spread(pull: Tensor, h: Tensor, moved: Tensor, source: slice, whole: slice) -> None:
-    """Tell all rows of ``whole`` but those of ``source`` that the latter moved, in place."""
-    for rest in (slice(whole.start, source.start), slice(source.stop, whole.stop)):
-        if rest.stop > rest.start:
-            pull[:, rest] -= h[:, rest, source] @ moved
+def alike(h: Tensor) -> Tensor:
+    """Return an order of rows in which each block of :data:`TOGETHER` is most correlated.
+
+    As they come where groups have second moments of their own.
+    """
+    rows = h.shape[1]
+    if len(h) > 1 or rows <= TOGETHER:
+        return torch.arange(rows)
+    a = h[0].numpy()
+    scale = 1.0 / np.sqrt(np.maximum(a.diagonal(), 1e-30))
+    free, order = np.ones(rows, dtype=bool), list[Choices]()
+    for seed in np.argsort(-a.diagonal(), kind="stable"):
+        if free[seed]:
+            likeness = np.where(free, np.abs(a[seed]) * scale, -1.0)
+            count = min(TOGETHER, int(free.sum()))
+            found = np.argpartition(-likeness, count - 1)[:count]
+            free[found] = False
+            order.append(found[np.argsort(-a.diagonal()[found], kind="stable")])
+    return torch.from_numpy(np.concatenate(order))
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Second moments of rows changed together, in the order they are visited.
+
+    Attributes:
+        rows: Which.
+        inverse: Of the moments, float32 ``(groups, n, n)``.
+        factor: What each row makes good of those before it, lower triangular, ``(groups, n, n)``.
+        weight: What the error of each then costs, ``(n, groups, 1)``.
+    """
+
+    rows: slice
+    inverse: Floats
+    factor: Floats
+    weight: Floats
+
+
+def _blocks(h: Tensor) -> tuple[list[_Block], list[_Block]]:
+    """Return the blocks of all rows, visited forwards and backwards."""
+    count = h.shape[1]
+    found: tuple[list[_Block], list[_Block]] = ([], [])
+    whole = count - count % TOGETHER
+    starts = torch.arange(0, whole, TOGETHER)
+    lots = [(starts, TOGETHER)] if whole else []
+    if count > whole:
+        lots.append((torch.tensor([whole]), count - whole))
+    for first, size in lots:
+        index = first[:, None] + torch.arange(size)
+        part = h[:, index[:, :, None], index[:, None, :]].double().transpose(0, 1)
+        for blocks, backward in zip(found, (False, True), strict=True):
+            moments = part.flip(2, 3) if backward else part
+            blocks += _factored(moments, first.tolist(), size, backward=backward)
+    return found
+
+
+def _factored(moments: Tensor, first: list[int], size: int, *, backward: bool) -> list[_Block]:
+    """Return blocks from their moments, ``(blocks, groups, size, size)`` as visited."""
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments)).to(torch.float32).numpy()
+    # The first visited stands last where nearest plane begins, at the end of the factor.
+    upper = torch.linalg.cholesky(moments.flip(2, 3), upper=True).flip(2, 3)
+    diagonal = upper.diagonal(dim1=2, dim2=3)
+    factor = (upper / diagonal[..., None]).to(torch.float32).numpy()
+    weight = diagonal.square().to(torch.float32).permute(0, 2, 1)[..., None].numpy()
+    blocks = []
+    for k, start in enumerate(first):
+        rows = slice(start, start + size)
+        if backward:
+            rows = slice(start + size - 1, start - 1 if start else None, -1)
+        blocks.append(_Block(rows, inverse[k], factor[k], weight[k]))
+    return blocks
+
+
+@dataclass(slots=True)
+class _Walk:
+    """Weights on their way: rows in the order they are visited."""
+
+    wanted: Tensor
+    rows: Rows
+    h: Tensor
+    choice: Tensor
+    value: Tensor
+    pull: Tensor
+    blocks: tuple[list[_Block], list[_Block]]
+
+    @classmethod
+    def of(cls, wanted: Tensor, options: Options, h: Tensor, choice: Tensor) -> _Walk:
+        """Begin with these choices."""
+        wanted, value = wanted.contiguous(), options.values(choice).contiguous()
+        h = h.to(wanted.dtype).contiguous()
+        pull, choice = h @ (wanted - value), choice.contiguous()
+        return cls(wanted, rows_of(options), h, choice, value.clone(), pull, _blocks(h))
+
+    def error(self) -> float:
+        """Return the energy of what the outputs are off by."""
+        return float(((self.wanted - self.value) * self.pull).sum())
+
+    def sweep(self, *, backward: bool) -> None:
+        """Visit all rows, those of a block forwards or backwards."""
+        count, per = self.wanted.shape[1], BLOCK // TOGETHER
+        h, pull = self.h.numpy(), self.pull.numpy()
+        for number, start in enumerate(range(0, count, BLOCK)):
+            lot = slice(start, min(start + BLOCK, count))
+            before = self.value[:, lot].clone()
+            for block in self.blocks[backward][number * per : (number + 1) * per]:
+                moved = self._settle(block)
+                if moved is not None:
+                    pull[:, lot] -= np.matmul(h[:, lot, block.rows], moved)
+            self._spread(self.value[:, lot] - before, lot)
+
+    def _settle(self, block: _Block) -> Floats | None:
+        """Fix some rows anew, and return by how much they move; None: nothing moves."""
+        value = self.value.numpy()[:, block.rows]
+        pull = self.pull.numpy()[:, block.rows]
+        choice = self.choice.numpy()[:, block.rows]
+        away = np.matmul(block.inverse, pull)
+        goal, new = value + away, np.empty_like(value)
+        chosen, left = np.empty_like(choice), np.empty_like(value)
+        cost = np.zeros_like(value[:, 0])
+        row, step = block.rows.start, block.rows.step or 1
+        for place in range(value.shape[1]):
+            target = goal[:, place]
+            if place:
+                target = target + lost(block.factor[:, place, :place], left[:, :place])
+            new[:, place], chosen[:, place] = self.rows.nearest(row + step * place, target)
+            left[:, place] = goal[:, place] - new[:, place]
+            cost += block.weight[place] * (target - new[:, place]) ** 2
+        better = cost < (away * pull).sum(1) * _BETTER
+        moved = np.where(better[:, None], new - value, np.float32(0))
+        if not moved.any():
+            return None
+        np.copyto(value, new, where=better[:, None])
+        np.copyto(choice, chosen, where=better[:, None])
+        return moved
+
+    def _spread(self, moved: Tensor, source: slice) -> None:
+        """Tell all rows but those of ``source`` that the latter moved."""
+        for rest in (slice(0, source.start), slice(source.stop, self.h.shape[1])):
+            if rest.stop > rest.start:
+                self.pull[:, rest] -= self.h[:, rest, source] @ moved

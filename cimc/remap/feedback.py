@@ -11,11 +11,14 @@ from __future__ import annotations
 
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cimc.errors import UsageError
 from cimc.quantizers.feedback import DAMP, damped
+from cimc.remap.feedback_order import hardest_last
+from cimc.remap.feedback_rows import Floats, rows_of
 from cimc.remap.options_types import Options
 
 #: Rows whose errors are spread over all others at once, and over others of the same block.
@@ -35,7 +38,7 @@ def feedback(
         options: What each can reach, of that shape.
         h: Damped second moments of the inputs, ``(groups, rows, rows)`` or ``(1, rows, rows)``.
         order: Rows of each group from the last to the first to be fixed, ``(groups, rows)`` or
-            ``(1, rows)``; None: by rising curvature, so that what matters most is fixed first.
+            ``(1, rows)``; None: :func:`~cimc.remap.feedback_order.hardest_last`.
 
     Returns:
         Values, float32, and choices, ``(groups, rows, columns)`` each.
@@ -43,37 +46,49 @@ def feedback(
     Raises:
         UsageError: CIMC-U34, no damping makes the second moments definite.
     """
-    groups, rows, columns = wanted.shape
+    groups, _, columns = wanted.shape
+    first, start = options.nearest(wanted)
     if order is None:
-        order = torch.argsort(h.diagonal(dim1=1, dim2=2), dim=1, stable=True)
+        order = hardest_last(h, wanted - first)
     factor = cholesky(permuted(h, order)).to(wanted.dtype)
     # Scaled once, so that what is spread needs no division row by row.
     factor = factor / factor.diagonal(dim1=1, dim2=2)[:, :, None]
     order = order.expand(groups, -1)
     index = order[:, :, None].expand(groups, -1, columns)
     target = torch.gather(wanted, 1, index)
-    exact = target.clone()
-    error = torch.zeros_like(target)
     walked = options[torch.arange(groups)[:, None], order]
-    choice = _empty(options, wanted)
-    for stop in range(rows, 0, -BLOCK):
-        start = max(0, stop - BLOCK)
-        for end in range(stop, start, -SMALL_BLOCK):
-            first = max(start, end - SMALL_BLOCK)
-            for j in range(end - 1, first - 1, -1):
-                lost = (factor[:, j : j + 1, j + 1 : end] @ error[:, j + 1 : end])[:, 0]
-                value, choice[:, j] = walked[:, j].nearest(target[:, j] + lost)
-                error[:, j] = exact[:, j] - value
-            target[:, start:first] += factor[:, start:first, first:end] @ error[:, first:end]
-        target[:, :start] += factor[:, :start, start:stop] @ error[:, start:stop]
+    choice = _walk(target, walked, factor, start)
     choice = torch.empty_like(choice).scatter_(1, index, choice)
     return options.values(choice), choice
 
 
-def _empty(options: Options, like: Tensor) -> Tensor:
-    """Return room for choices in the shape of ``like``."""
-    _, some = options[:, :1].nearest(like[:, :1])
-    return torch.empty(like.shape, dtype=some.dtype)
+def _walk(target: Tensor, options: Options, factor: Tensor, like: Tensor) -> Tensor:
+    """Fix row after row, the last first, and return the choices, of the type of ``like``."""
+    rows, choices = rows_of(options), torch.empty_like(like)
+    exact, error = target.clone(), torch.zeros_like(target)
+    t, e, x, c = target.numpy(), error.numpy(), exact.numpy(), choices.numpy()
+    f = factor.numpy()
+    for stop in range(target.shape[1], 0, -BLOCK):
+        start = max(0, stop - BLOCK)
+        for end in range(stop, start, -SMALL_BLOCK):
+            first = max(start, end - SMALL_BLOCK)
+            for j in range(end - 1, first - 1, -1):
+                goal = t[:, j] + lost(f[:, j, j + 1 : end], e[:, j + 1 : end])
+                value, c[:, j] = rows.nearest(j, goal)
+                np.subtract(x[:, j], value, out=e[:, j])
+            target[:, start:first] += factor[:, start:first, first:end] @ error[:, first:end]
+        target[:, :start] += factor[:, :start, start:stop] @ error[:, start:stop]
+    return choices
+
+
+def lost(factor: Floats, error: Floats) -> Floats:
+    """Return ``(groups, n) @ (groups, n, columns)``."""
+    product: Floats
+    if len(error) == 1:
+        product = (factor[0] @ error[0])[None]
+    else:
+        product = np.matmul(factor[:, None], error)[:, 0]
+    return product
 
 
 def permuted(h: Tensor, order: Tensor) -> Tensor:

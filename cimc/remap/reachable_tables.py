@@ -65,6 +65,10 @@ class Tables:
         states = tuple(torch.cat([p.states[k].reshape(-1) for p in parts]) for k in planes)
         return cls(torch.cat(ends)[:-1].contiguous(), values, states, unit)
 
+    def middle(self, number: Tensor) -> Tensor:
+        """Return where in the list tables have their 0, float64."""
+        return number.to(torch.float64) * _APART
+
     def find(self, wanted: Tensor, number: Tensor) -> Tensor:
         """Return where in the list the nearest values are, int32.
 
