@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any, Final, Literal, cast, get_args, get_origin, get_type_hints
 
 from cimc.errors import UsageError
+from cimc.pipeline.training_ranges import RANGES
 from cimc.targets import Target
 from cimc.targets.compatibility import SWITCHES
 from cimc.targets.problems import Marks, Problem, shortened
@@ -17,64 +18,6 @@ from cimc.training.recipe import FaultTraining, Recipe
 
 #: Key of a recipe that holds these settings.
 SECTION: Final = "training"
-
-_MOST: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Values a number may have: from ``low`` (itself not, where ``open``) to ``high``; or 0."""
-
-    low: float
-    high: float = math.inf
-    open: bool = False
-    or_zero: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        if self.or_zero and value == 0:
-            return True
-        above = value > self.low if self.open else value >= self.low
-        return above and value <= self.high
-
-    def __str__(self) -> str:
-        low = f"above {self.low:.10g}" if self.open else f"from {self.low:.10g}"
-        high = "" if math.isinf(self.high) else f" to {self.high:.10g}"
-        return ("0, or " if self.or_zero else "") + low + high
-
-
-_COUNT, _COUNT_OR_NONE = _Range(1, _MOST), _Range(0, _MOST)
-_POSITIVE, _NOT_NEGATIVE = _Range(0, open=True), _Range(0)
-_BITS = _Range(2, 8, or_zero=True)
-
-#: What numbers may be; every number of the recipe is here.
-RANGES: Final[Mapping[str, _Range]] = {
-    "epochs": _COUNT,
-    "batch": _COUNT,
-    "learning_rate": _POSITIVE,
-    "momentum": _Range(0, 0.9999),
-    "weight_decay": _NOT_NEGATIVE,
-    "milestones": _COUNT,
-    "gamma": _Range(0, 1, open=True),
-    "clip_norm": _NOT_NEGATIVE,
-    "temperature": _POSITIVE,
-    "layer_weight": _NOT_NEGATIVE,
-    "delta": _Range(0, 1),
-    "warm_up_epochs": _COUNT_OR_NONE,
-    "threshold": _NOT_NEGATIVE,
-    "level_learning_rate": _NOT_NEGATIVE,
-    "lambda_start": _POSITIVE,
-    "lambda_end": _POSITIVE,
-    "lambda_epochs": _COUNT_OR_NONE,
-    "activation_bits": _BITS,
-    "first_last_bits": _BITS,
-    "refit_epochs": _COUNT_OR_NONE,
-    "validation": _Range(0, 0.9),
-    "validation_chips": _COUNT,
-    "checkpoint_steps": _COUNT_OR_NONE,
-    "seed": _NOT_NEGATIVE,
-    "faults.snap_every": _COUNT_OR_NONE,
-    "faults.delta": _POSITIVE,
-}
 
 #: Settings that do something only with a value of another: the other, and those values.
 _ONLY_WITH: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

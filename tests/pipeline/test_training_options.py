@@ -10,9 +10,10 @@ import pytest
 
 from cimc.errors import UsageError
 from cimc.pipeline.options import Options
-from cimc.pipeline.training_options import RANGES, training_recipe
+from cimc.pipeline.training_options import training_recipe
+from cimc.pipeline.training_ranges import RANGES
 from cimc.targets import load_target
-from cimc.training.recipe import Recipe
+from cimc.training.recipe import FaultTraining, Recipe
 
 HINTS = get_type_hints(Recipe)
 
@@ -32,13 +33,14 @@ def test_the_defaults_are_a_valid_section() -> None:
 
 def test_every_number_has_a_range_that_holds_its_default() -> None:
     numbers = {k for k, kind in HINTS.items() if kind in (int, float)} | {"milestones"}
-    assert set(RANGES) == numbers
+    assert set(RANGES) == numbers | {"faults.snap_every", "faults.delta"}
     for field in fields(Recipe):
         if field.name in RANGES and field.name != "milestones":
             assert field.default in RANGES[field.name]
+    assert FaultTraining().delta in RANGES["faults.delta"]
 
 
-@pytest.mark.parametrize("key", sorted(HINTS))
+@pytest.mark.parametrize("key", sorted(set(HINTS) - {"faults"}))
 def test_every_setting_refuses_other_kinds(key: str) -> None:
     wrong: list[Any] = [True, {"a": 1}, object()]
     if HINTS[key] is not str and get_origin(HINTS[key]) is None:
@@ -51,8 +53,10 @@ def test_every_setting_refuses_other_kinds(key: str) -> None:
 
 @pytest.mark.parametrize("key", sorted(RANGES))
 def test_numbers_out_of_range_are_refused(key: str) -> None:
-    number = [-1] if key == "milestones" else -1
-    assert f"training.{key} must be " in refused({key: number})
+    section: Any = [-1] if key == "milestones" else -1
+    for name in reversed(key.split(".")):
+        section = {name: section}
+    assert f"training.{key} must be " in refused(section)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +91,43 @@ def test_names_are_listed_when_one_is_wrong(key: str) -> None:
 )
 def test_what_is_refused(section: object, says: str) -> None:
     assert says in refused(section)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"faults": 3}, "training.faults must be a mapping of settings"),
+        ({"faults": {"metod": "x"}}, "there is no setting 'metod' of training.faults"),
+        ({"faults": {"method": "x"}}, "training.faults.method is not one of its names"),
+        ({"faults": {"snap_every": 1.5}}, "training.faults.snap_every must be a whole number"),
+        ({"faults": {"delta": "a"}}, "training.faults.delta must be a number"),
+        ({"faults": {"delta": 2}}, "does nothing with method: reachable"),
+        ({"faults": {"method": "validity"}}, "does nothing with quantization: straight-through"),
+        ({"variability": "some"}, "training.variability is not one of its names"),
+    ],
+)
+def test_what_is_said_of_faults_is_checked(section: object, says: str) -> None:
+    assert says in refused(section)
+
+
+def test_faults_are_replaced_every_four_epochs_unless_said_otherwise() -> None:
+    periods = {
+        method: training_recipe({"quantization": "regularized", "faults": {"method": method}})
+        for method in ("reachable", "nearest-valid", "validity")
+    }
+    assert [recipe.faults.period for recipe in periods.values()] == [0, 4, 4]
+    given = training_recipe({"faults": {"snap_every": 2}})
+    assert given.faults == FaultTraining("reachable", 2)
+    assert given.faults.period == 2
+    assert training_recipe(asdict(given)) == given
+
+
+def test_a_line_of_the_nested_section_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("training:\n  epochs: 1\n  faults:\n    method: reachble\n")
+    with pytest.raises(UsageError) as error:
+        Options.gather(path)
+    assert error.value.where == f"{path}:4:13"
 
 
 def test_whole_numbers_are_taken_for_numbers_and_lists_for_tuples() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from cimc.pipeline.training_options import RANGES
+from cimc.pipeline.training_ranges import RANGES
 from cimc.training.recipe import Recipe
 
 
