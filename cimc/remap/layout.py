@@ -27,8 +27,9 @@ Lines = npt.NDArray[np.int32]
 Index = npt.NDArray[np.int64]
 Signs = npt.NDArray[np.bool_]
 
-#: Alternations of rows and columns in a tile; later ones change next to nothing.
-_ROUNDS: Final = 3
+#: Most alternations of rows and columns in a tile, and the share below which a gain is the last.
+_ROUNDS: Final = 4
+_LITTLE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,10 @@ class _Work:
             now = damage.total(*found)
             if now >= lost:
                 break
+            little = now > (1.0 - _LITTLE) * lost
             best, lost = found, now
+            if little:
+                break
         self.before += before
         self.after += lost
         line, place, self.signs[tile.group, tile.columns] = best
