@@ -10,8 +10,9 @@ from cimc.passbase import Pass
 if __name__ != "cimc.passes":
     raise ImportError("import cimc.passes, not passes")
 
-#: Every pass, in the order the default pipeline runs them; the last where the network is trained,
-#: and what it changed is then found again.  Imported on use.
+#: Every pass, in the order the default pipeline runs them.  The last but one where the program is
+#: for one chip; the last where the network is trained: for any chip before its cells and converter
+#: ranges are found again, for one chip after ``remap``.  Imported on use.
 PASSES: Final = {
     "canonicalize": "Canonicalize",
     "partition": "Partition",
@@ -21,6 +22,7 @@ PASSES: Final = {
     "place-tiles": "PlaceTiles",
     "assign-conductance": "AssignConductance",
     "fit-converters": "FitConverters",
+    "remap": "Remap",
     "finetune": "Finetune",
 }
 

@@ -79,6 +79,7 @@ _WORST = 5
     metavar="FILE",
     help="Write the trained float weights by their names in MODEL: .safetensors, or .onnx.",
 )
+@click.option("--fault-map", metavar="F", help="Compile for the one chip with these faults.")
 @click.option("--recipe", metavar="R.yaml", help="Options from a file; the command line wins.")
 @click.option(
     "--digital", multiple=True, metavar="PATTERN", help="Keep layers digital, by name; repeatable."
@@ -141,6 +142,7 @@ def compile_command(as_json: bool, **given: Any) -> None:
             resume=given["resume"],
             checkpoint=given["checkpoint"],
             save_weights=given["save_weights"],
+            fault_map=given["fault_map"],
             progress=progress,
         )
     if not is_first():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cimc.executor import Executor
+from cimc.faults import FaultMap, checked, load_fault_map
 from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
 from cimc.lowering.emit import emit
@@ -25,6 +26,7 @@ from cimc.pipeline.training_run import TrainingRequest, TrainingRun
 from cimc.program import write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
+from cimc.remap.originals import originals_of
 from cimc.targets import Target, load_target
 from cimc.training.parallel import from_environment
 from cimc.training.recipe import Recipe
@@ -69,6 +71,7 @@ def compile_model(
     resume: bool = False,
     checkpoint: str | Path | None = None,
     save_weights: str | Path | None = None,
+    fault_map: FaultMap | str | Path | None = None,
     progress: Progress = silent,
 ) -> CompileResult:
     """Compile a trained network to a device program.
@@ -107,6 +110,8 @@ def compile_model(
             (without an output there are none).
         save_weights: File for the trained weights by their names in the model: ``.safetensors``,
             or ``.onnx`` for the model with them in it.
+        fault_map: Faults of the one chip the program is for, or their file; training then is for
+            that chip too.  The same as :func:`cimc.pipeline.recompile.recompile` afterwards.
         progress: Told what is being done and the share done.
 
     Returns:
@@ -133,7 +138,8 @@ def compile_model(
     if output is not None:
         check_replaceable(Path(output))  # not after hours of work
     device = target if isinstance(target, Target) else load_target(target)
-    passes = options.passes(device, trained=train_data is not None)
+    faults = _faults(fault_map, device)
+    passes = options.passes(device, trained=train_data is not None, for_chip=faults is not None)
     check_order(passes)
     progress("import", 0.0)
     network = import_model(
@@ -152,6 +158,7 @@ def compile_model(
         options.seed,
         progress=progress,
         training=None if run is None else run.training,
+        faults=faults,
     )
     trial, why = samples.trial_inputs(network, calibration, options.seed)
     network, import_error = _checked_import(network, trial, why)
@@ -159,11 +166,21 @@ def compile_model(
     final = runner.run(passes, network)
     trained = None if run is None else run.provenance()
     origin = provenance(final, device, passes, options.seed, calibration, trained)
+    if faults is not None:
+        origin["fault_map"] = {"chip": faults.chip, "sha256": faults.sha256}
     program = emit(final, device, origin)
+    any_chip = program if runner.unmapped is None else emit(runner.unmapped, device, origin)
+    warnings: tuple[str, ...] = ()
+    if faults is not None:
+        _, warnings = checked(faults, any_chip)
+        program = replace(program, faults=faults.record())
     progress("verify", 0.0)
     program, snr_db = _with_golden(program, final, trial)
     if calibration is not None and keep_calibration:
-        program = replace(program, calibration=_kept(final, calibration))
+        kept = _kept(final, calibration)
+        if faults is not None:
+            kept = replace(kept, originals=originals_of(any_chip, kept.constants))
+        program = replace(program, calibration=kept)
     weights = None if run is None else source_weights(final)
     if from_environment().first:
         if weights is not None and save_weights is not None:
@@ -181,10 +198,19 @@ def compile_model(
         snr_db=snr_db,
         passes=runner.reports,
     )
+    report = replace(report, warnings=report.warnings + warnings)
     if run is not None and weights is not None:
         warnings = report.warnings + notes_of(run, weights)
         report = replace(report, training=report_of(run, final), warnings=warnings)
     return CompileResult(program, report, weights)
+
+
+def _faults(fault_map: FaultMap | str | Path | None, target: Target) -> FaultMap | None:
+    """Return the faults of the chip compiled for, checked; None: for any chip."""
+    if fault_map is None:
+        return None
+    given = fault_map if isinstance(fault_map, FaultMap) else load_fault_map(fault_map)
+    return checked(given, target)[0]
 
 
 def _checked_import(

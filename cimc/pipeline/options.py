@@ -20,6 +20,8 @@ QUANTIZERS = ("lloyd", "n-multiplier", "uniform")
 #: Where the network is trained; what is found again after it: inputs, cells, converter ranges.
 TRAINED = "finetune"
 AGAIN = ("calibrate", "assign-conductance", "fit-converters")
+#: Where the program is made for the faults of one chip.
+REMAPPED = "remap"
 #: How converter ranges are found, while training too.
 _METHODS = ("input_method", "adc_method", "percentile")
 
@@ -160,12 +162,15 @@ class Options:
             )
         return self.quantizer or "n-multiplier", 2**count
 
-    def passes(self, target: Target, *, trained: bool = False) -> list[Pass]:
+    def passes(
+        self, target: Target, *, trained: bool = False, for_chip: bool = False
+    ) -> list[Pass]:
         """Return the passes of the pipeline, in order, with their options.
 
         Args:
             target: What is compiled for.
             trained: The network is fine-tuned; codes and converter ranges are fitted again then.
+            for_chip: The program is for the faults of one chip, and training too.
 
         Raises:
             UsageError: CIMC-U41, an option that no pass has; CIMC-U38; CIMC-U50, CIMC-U56 and
@@ -187,16 +192,19 @@ class Options:
                 raise _bad(
                     f"the recipe sets options of an unknown pass {name!r}", ", ".join(PASSES)
                 )
-        names = [name for name in PASSES if name != TRAINED]
+        names = [n for n in PASSES if n != TRAINED and (n != REMAPPED or for_chip)]
         values = {name: {**own.get(name, {}), **self.options.get(name, {})} for name in PASSES}
         found = {k: v for k, v in values["fit-converters"].items() if k in _METHODS}
         values[TRAINED] = {**found, **values[TRAINED]}
+        ranges = {k: v for k, v in found.items() if k != "input_method"}
+        values[REMAPPED] = {**ranges, **values[REMAPPED]}
         made = [_make(name, values[name]) for name in names]
         if not trained:
             return made
         chosen = values["quantize"]
         check_with_target(self.training or Recipe(), target, chosen["quantizer"], chosen["levels"])
-        return made + [_make(name, values[name]) for name in (TRAINED, *AGAIN)]
+        after = () if for_chip else AGAIN
+        return made + [_make(name, values[name]) for name in (TRAINED, *after)]
 
 
 def _make(name: str, values: Mapping[str, Any]) -> Pass:

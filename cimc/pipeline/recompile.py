@@ -26,7 +26,7 @@ from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
 from cimc.quantizers.periphery.fit import Method
-from cimc.remap.converters import fit_adcs
+from cimc.remap.converters import SAMPLES, VECTORS, fit_adcs
 from cimc.remap.originals import originals_of, restored
 from cimc.remap.physical import ChipFaults
 from cimc.remap.remap import remap
@@ -43,8 +43,6 @@ INGREDIENTS: Final = (
 )  # fmt: skip
 #: How far a program run exactly may be from the network it was made of, relative.
 _TOLERANCE: Final = 1e-3
-#: Calibration samples and vectors that ADC ranges are fitted to.
-_SAMPLES, _VECTORS = 128, 512
 
 MethodName = Literal["nearest", "feedback"]
 
@@ -217,7 +215,7 @@ class Recompiler:
             self.target,
             chip,
             _method(self._program.provenance),
-            Sampling(self._data, _SAMPLES, _VECTORS, seed=seed),
+            Sampling(self._data, SAMPLES, VECTORS, seed=seed),
             lambda share: progress("fit-converters", share),
         )
 

@@ -18,6 +18,7 @@ from cimc.ir.verifier import verify
 from cimc.passbase import Pass, PassContext
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare
+from cimc.pipeline.options import REMAPPED
 from cimc.pipeline.report import PassReport
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Runner:
 
     Attributes:
         reports: One a pass, in order.
+        unmapped: The network before it was made for one chip; None: it was not.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Runner:
         check: bool,
     ) -> None:
         self.reports: tuple[PassReport, ...] = ()
+        self.unmapped: Network | None = None
         self._context = context
         self._trial = trial
         self._dump = None if dump is None else Path(dump)
@@ -72,6 +75,8 @@ class Runner:
         for number, step in enumerate(passes, 1):
             self._context.progress(step.name, 0.0)
             start = time.perf_counter()
+            if step.name == REMAPPED:
+                self.unmapped = network
             network = step.run(network, self._context)
             seconds = time.perf_counter() - start
             log.info("pass %s: %.3f s", step.name, seconds)

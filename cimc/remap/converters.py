@@ -18,6 +18,9 @@ from cimc.remap.ignored import real_us
 from cimc.remap.physical import ChipFaults, cell_faults
 from cimc.targets import Target
 
+#: Most calibration samples and vectors a layer that ranges are fitted to [-].
+SAMPLES: Final = 128
+VECTORS: Final = 512
 #: Bins of a histogram that is not looked at.
 _BINS: Final = 1
 
