@@ -70,7 +70,7 @@ def test_the_best_arrays_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     got = lost(tuple(mapping[k] for k in range(3)))
     every = sorted(lost(places) for places in permutations(range(4), 3))
-    assert got <= 1.05 * every[0]  # it is an estimate
+    assert got <= 1.15 * every[0]  # it is an estimate
     assert got < 0.7 * lost((0, 1, 2))
     assert every[len(every) // 2] > 1.3 * got
 
