@@ -11,6 +11,7 @@ from cimc.program.check_graph import check_operations
 from cimc.program.check_layers import check_crossbars
 from cimc.program.check_tiles import check_placement
 from cimc.program.model import DeviceProgram
+from cimc.program.originals import before_the_chip
 from cimc.targets import Target
 
 
@@ -32,6 +33,20 @@ def check(
     check_crossbars(program, target, ranges or {})
     check_placement(program, target)
     check_vectors(program, target)
+    _check_originals(program, target)
+
+
+def _check_originals(program: DeviceProgram, target: Target) -> None:
+    """What the program was before it was made for a chip is as right as what it is."""
+    before = before_the_chip(program)
+    if before is None:
+        return
+    try:
+        check_crossbars(before, target, {})
+        check_placement(before, target)
+    except ProgramError as error:
+        error.where = f"originals: {error.where}"
+        raise
 
 
 def _target(data: Mapping[str, Any]) -> Target:

@@ -24,6 +24,7 @@ from cimc.program.model import (
     ProgramLayer,
     ProgramUse,
 )
+from cimc.program.originals import unpacked
 from cimc.program.values import to_array
 
 
@@ -101,18 +102,19 @@ def program(
         raise ProgramError("CIMC-P18", "two layers have the same name", where=files.MANIFEST)
     pair = record.target.get("pair")
     twin = isinstance(pair, dict) and pair.get("placement") == "twin-arrays"
+    layers = {layer.name: _layer(layer, tensors, twin) for layer in record.layers}
     result = DeviceProgram(
         inputs=tuple(_signal(s) for s in record.inputs),
         outputs=tuple(_signal(s) for s in record.outputs),
         results=tuple(s.value for s in record.outputs),
         operations=tuple(_operation(o) for o in record.operations),
         constants=tensors.group("constant"),
-        layers={layer.name: _layer(layer, tensors, twin) for layer in record.layers},
+        layers=layers,
         target=record.target,
         arrays=record.arrays.used,
         provenance=record.provenance,
         golden=_golden(blobs.get(files.GOLDEN)),
-        calibration=_calibration(blobs.get(files.CALIBRATION)),
+        calibration=_calibration(blobs.get(files.CALIBRATION), layers),
         faults=_faults(record.faults, tensors),
         sha256=digest,
         warnings=tuple(record.warnings),
@@ -251,13 +253,18 @@ def _golden(tensors: Mapping[str, Tensor] | None) -> Golden | None:
     return Golden(*groups)
 
 
-def _calibration(tensors: Mapping[str, Tensor] | None) -> Calibration | None:
+def _calibration(
+    tensors: Mapping[str, Tensor] | None, layers: Mapping[str, ProgramLayer]
+) -> Calibration | None:
     if tensors is None:
         return None
     taken = Tensors(files.CALIBRATION, tensors)
-    inputs, *rest = (taken.group(g) for g in ("input", "weight", "mean", "constant"))
+    inputs, weights, means, constants = (
+        taken.group(g) for g in ("input", "weight", "mean", "constant")
+    )
+    originals = unpacked(taken.group("original"), layers)
     taken.finish()
-    return Calibration(_arrays(inputs), *rest)
+    return Calibration(_arrays(inputs), weights, means, constants, originals)
 
 
 def _faults(record: manifest.FaultsRecord | None, tensors: Tensors) -> FaultRecord | None:

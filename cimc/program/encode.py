@@ -23,6 +23,7 @@ from cimc.program.model import (
     ProgramLayer,
     ProgramUse,
 )
+from cimc.program.originals import plane_bits
 from cimc.program.size import cells_used
 from cimc.program.values import storable, to_tensor
 
@@ -120,12 +121,26 @@ def can_be_replayed(golden: Golden) -> bool:
 
 def calibration_tensors(data: Calibration) -> dict[str, Source]:
     """Return the tensors of ``calibration.safetensors``."""
-    return _sources({
+    groups = {
         "input": data.inputs,
         "weight": data.weights,
         "mean": data.means,
         "constant": data.constants,
-    })  # fmt: skip
+    }
+    return {**_sources(groups), **_originals(data.originals)}
+
+
+def _originals(values: Mapping[str, Tensor]) -> dict[str, Source]:
+    """Return what a program had before it was made for a chip; states are packed."""
+    out = {}
+    for name, value in values.items():
+        key, width = f"original/{name}", plane_bits(name, values)
+        packed = width is not None and value.dtype == torch.uint8 and value.dim() == 3
+        if packed and width is not None:
+            out[key] = _packed(value, width)
+        else:
+            out[key] = container_write.of_tensor(to_tensor(value, where=key), where=key)
+    return out
 
 
 def _sources(groups: Mapping[str, Mapping[str, Any]]) -> dict[str, Source]:
