@@ -21,6 +21,7 @@ BUDGETS: Final = (0.5, 1.0, 2.0)
 LINES: Final = ("ignore", "nearest", "rows-error-feedback", "all", "training")
 LEVELS: Final = ("4", "8", "16", "2-bit", "3-bit", "4-bit")
 MODE: Final[Mode] = "chip"
+SHOWN: Final = (0.01, *RATES[1:])
 
 
 def upper(value: Estimate) -> float:
@@ -30,6 +31,8 @@ def upper(value: Estimate) -> float:
 
 def choice(store: Store, section: str, rate: float, budget: float) -> str:
     """Return the cheapest method whose gap is at most a budget, its whole interval; or none."""
+    if rate not in SECTIONS[section].rates:
+        return ""
     unknown = False
     for way, said in CHOICES.items():
         if way not in SECTIONS[section].ways:
@@ -38,14 +41,14 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
         if value is None:
             unknown = True
         elif upper(value) <= budget:
-            return f"{said} ({value.mean:.1f})"
+            return f"{said} ({value.mean:.1f})" + (", or less" if unknown else "")
     return "not known yet" if unknown else "none"
 
 
 def curve(store: Store, section: str, way: str) -> list[tuple[float, float, float]]:
     """Return rate [%], gap and half the width of its interval [point], where there are any."""
     found = []
-    for rate in RATES:
+    for rate in SECTIONS[section].rates:
         value = gap(store, cells(section, way, rate), MODE)
         if value is not None:
             found.append((100 * rate, value.mean, value.half or 0.0))
@@ -108,10 +111,10 @@ def write(store: Store) -> None:
     parts = [Part("", "", (), (), after=MARK), Part("", TEXT, (), ())]
     for budget in BUDGETS:
         rows = [
-            [found.title, *(choice(store, name, rate, budget) for rate in RATES[1:])]
+            [found.title, *(choice(store, name, rate, budget) for rate in SHOWN)]
             for name, found in SECTIONS.items()
         ]
-        header = ["cells and levels", *(f"{rate:.0%} stuck" for rate in RATES[1:])]
+        header = ["cells and levels", *(f"{rate:.0%} stuck" for rate in SHOWN)]
         parts.append(Part(f"At most {budget:g} point{'s' * (budget > 1)} lost", "", header, rows))
     title = "Faults: which method is enough"
     write_page("faults-which-method", title, "methods guidance", "", parts, reading=False)

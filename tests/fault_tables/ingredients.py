@@ -9,10 +9,10 @@ from typing import Any, Final
 from tests.fault_tables import networks
 from tests.fault_tables.jobs import MAPS, Base, Faults, Job, Store
 from tests.fault_tables.methods import gap, pair
-from tests.fault_tables.pages import counted, write_page
+from tests.fault_tables.pages import counted, gap_cell, write_page
 from tests.fault_tables.ways import NOTHING, Way
 from tests.job_store.pages import Part
-from tests.training_tables.stats import cell, difference, gap_cell, of
+from tests.training_tables.stats import cell, difference, of
 
 #: Switches of RemapSettings, and what tables call them.
 SWITCHES: Final = {

@@ -8,12 +8,12 @@ from typing import Any, Final
 from tests.fault_tables import networks
 from tests.fault_tables.jobs import Base, Faults, Job, Store
 from tests.fault_tables.methods import gap
-from tests.fault_tables.pages import counted, write_page
+from tests.fault_tables.pages import counted, gap_cell, write_page
 from tests.fault_tables.ways import Way
 from tests.job_store.pages import Part
 from tests.training_tables import nm
 from tests.training_tables.pages import against
-from tests.training_tables.stats import Estimate, cell, difference, gap_cell, of
+from tests.training_tables.stats import Estimate, cell, difference, of
 
 NETWORKS: Final = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}
 BITS: Final = (3, 4)

@@ -8,10 +8,10 @@ from typing import Any, Final
 from tests.fault_tables import networks
 from tests.fault_tables.jobs import Base, Faults, Job, Store
 from tests.fault_tables.methods import gap
-from tests.fault_tables.pages import counted, write_page
+from tests.fault_tables.pages import counted, gap_cell, write_page
 from tests.fault_tables.ways import WAYS
 from tests.job_store.pages import Part
-from tests.training_tables.stats import cell, gap_cell, of
+from tests.training_tables.stats import cell, of
 
 RATES: Final = (0.05, 0.1, 0.2)
 SHOWN: Final = ("ignore", "nearest", "all")

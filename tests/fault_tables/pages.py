@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from tests.fault_tables.jobs import MAPS, Job, Store
 from tests.job_store.pages import Part, lines_of, made_by, write_lines
+from tests.training_tables import stats
+from tests.training_tables.stats import Estimate
 
 #: What ± and intervals are, for every page.
 READING = (
@@ -15,6 +17,11 @@ READING = (
     "Student's 95 % interval over maps, the test samples fixed. A number in square brackets says "
     "that so many maps are there, `missing` that none is."
 )
+
+
+def gap_cell(value: Estimate | None) -> str:
+    """Return what a table shows of a difference; maps that are missing are told."""
+    return stats.gap_cell(value).replace("one seed", "one map")
 
 
 def write_page(
