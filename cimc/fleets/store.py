@@ -48,9 +48,15 @@ class Store:
             self._base = sqlite3.connect(
                 place, uri=True, timeout=_PATIENCE_S, isolation_level=None
             )
-            self._prepare(create)
         except sqlite3.DatabaseError as error:
-            raise _refused(path, f"not results of a fleet: {error}", "another -o") from error
+            raise _refused(path, f"cannot be opened: {error}", "another -o") from error
+        try:
+            self._prepare(create)
+        except BaseException as error:
+            self._base.close()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise _refused(path, f"not results of a fleet: {error}", "another -o") from error
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +81,6 @@ class Store:
                 self._base.execute(f"PRAGMA user_version = {VERSION}")
             return
         if self._pragma("application_id") != _APPLICATION or version != VERSION:
-            self._base.close()
             raise _refused(
                 self.path,
                 f"not results of a fleet of version {VERSION}",
