@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, Final
 
@@ -29,7 +31,12 @@ NAMES: Final = (
 )  # fmt: skip
 
 _HEADER: Final = ("array", "row", "column", "state", "conductance_uS")
+_BLANKS: Final = " \t"
 _LARGEST: Final = (1 << 31) - 1
+#: No value before the end of a line, or before a comment.
+_EMPTY: Final = re.compile(r",[ \t]*(?=[\n#]|\Z)")
+#: Blanks in a line that holds nothing else, but a comment.
+_BLANK: Final = re.compile(r"^[ \t]+(?=[\n#]|\Z)", re.MULTILINE)
 
 
 def read_csv(file: BinaryIO, size: int, chip: str | None, *, where: str) -> FaultMap:
@@ -77,7 +84,8 @@ class _Reader:
     """One text, and where everything stands in it."""
 
     def __init__(self, text: str, where: str) -> None:
-        self._text, self._where = text, where
+        self._text = text.replace("\r\n", "\n").replace("\r", "\n")
+        self._where = where
 
     def comments(self) -> dict[str, Any]:
         """Return what the comments say of the chip."""
@@ -157,13 +165,13 @@ class _Reader:
             number += self._text.count("\n", start, begin)
             end = self._text.find("\n", mark)
             end = len(self._text) if end < 0 else end
-            yield number + 1, self._text[begin:end].rstrip("\r")
+            yield number + 1, self._text[begin:end]
             start = end
 
     def _header(self) -> tuple[int, int]:
         """Return where the line after the header starts, and the number of columns."""
         start = 0
-        for number, line in enumerate(io.StringIO(self._text, newline=""), start=1):
+        for number, line in enumerate(io.StringIO(self._text), start=1):
             start += len(line)
             content = line.partition("#")[0].strip()
             if not content:
@@ -182,9 +190,9 @@ class _Reader:
     def _data(self) -> Iterator[tuple[int, str]]:
         """Yield number and text of the lines of cells."""
         header = False
-        for number, line in enumerate(io.StringIO(self._text, newline=""), start=1):
-            content = line.partition("#")[0].rstrip()
-            if content.strip() and header:
+        for number, line in enumerate(io.StringIO(self._text), start=1):
+            content = line.partition("#")[0].rstrip("\n")
+            if content.strip(_BLANKS) and header:
                 yield number, content
             header = header or bool(content.strip())
 
@@ -197,11 +205,11 @@ class _Reader:
                 raise _wrong(self._where, number, 1, message)
             column = 1
             for name, field in zip(_HEADER, fields, strict=False):
-                problem = _problem(name, field.strip(), fields[3].strip())
+                problem = _problem(name, field.strip(_BLANKS), fields[3].strip(_BLANKS))
                 if not problem and width == 4 and name == "state" and int(float(field)) == 3:
                     problem = "state 3 needs the column conductance_uS"
                 if problem:
-                    blank = len(field) - len(field.lstrip())
+                    blank = len(field) - len(field.lstrip(_BLANKS))
                     raise _wrong(self._where, number, column + blank, problem)
                 column += len(field) + 1
 
@@ -212,14 +220,12 @@ def _parsed(body: str, width: int) -> npt.NDArray[np.float64]:
     Raises:
         ValueError: A line has another number of values, or a value is no number.
     """
+    body = _BLANK.sub("", body)
     if width == 5:
-        body = "\n".join(body.splitlines())
-        body = (body + "\n").replace(",\n", ",nan\n").replace(", \n", ",nan\n")
+        body = _EMPTY.sub(",nan", body)
     lines = io.StringIO(body)
     if not body.partition("#")[0].strip() and "\n" not in body.strip():
         return np.empty((0, width))
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a file without faults
         table = np.loadtxt(lines, delimiter=",", dtype=np.float64, comments="#", ndmin=2)
@@ -235,21 +241,27 @@ def _problem(name: str, field: str, state: str) -> str:
     if name == "conductance_uS":
         if float(state) != AT_CONDUCTANCE:
             return f"a cell in state {state} has no conductance of its own" if field else ""
-        try:
-            given = float(field)
-        except ValueError:
+        given = _number(field)
+        if given is None:
             return f"{field[:40]!r} is not a conductance [uS]" if field else "is missing"
         good = 0.0 <= given <= float(np.finfo(np.float32).max)
         return "" if good else f"{field[:40]} uS is no conductance"
-    try:
-        value = -1.0 if "_" in field else float(field)
-    except ValueError:
-        value = -1.0
-    if value < 0 or not value.is_integer():
+    value = _number(field)
+    if value is None or value < 0 or not value.is_integer():
         return f"{name} {field[:40]!r} is not a whole number of 0 or more"
     if name == "state" and not AT_G_MIN <= value <= AT_CONDUCTANCE:
         return f"there is no state {field[:40]} (1 at G_min, 2 at G_max, 3 at its conductance)"
     return "" if value <= _LARGEST else f"{name} {field[:40]} is too large"
+
+
+def _number(field: str) -> float | None:
+    """Return a number that numpy would read too; None for what is none."""
+    try:
+        return (
+            float(field) if field.isascii() and field.isprintable() and "_" not in field else None
+        )
+    except ValueError:
+        return None
 
 
 def _wrong(where: str, line: int, column: int, message: str) -> FaultMapError:

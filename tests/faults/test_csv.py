@@ -27,6 +27,9 @@ array,row,column,state,conductance_uS
 """
 
 
+HEADER5 = "array,row,column,state,conductance_uS\n"
+
+
 def read(tmp_path: Path, text: str | bytes, **options: str) -> FaultMap:
     path = tmp_path / "f.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
@@ -50,6 +53,13 @@ def test_line_ends_and_marks_of_other_systems(tmp_path: Path, end: str, mark: by
 def test_four_columns_and_arrays_that_are_not_named(tmp_path: Path) -> None:
     found = read(tmp_path, "array,row,column,state\n5,0,1,1\n2,0,0,2\n", chip="x")
     assert same(found, made([(2, 0, 0, 2), (5, 0, 1, 1)], chip="x", target=""))
+
+
+def test_comments_and_blanks_where_there_is_no_conductance(tmp_path: Path) -> None:
+    found = read(
+        tmp_path, "# chip: a\n" + HEADER5 + "1,2,3,1, \t\n \t\n1,2,4,2,# far\n  # x\n1,2,5,1,#"
+    )
+    assert same(found, made([(1, 2, 3, 1), (1, 2, 4, 2), (1, 2, 5, 1)], chip="a", target=""))
 
 
 def test_no_faults(tmp_path: Path) -> None:
@@ -117,6 +127,9 @@ HEAD5 = "# chip: a\narray,row,column,state,conductance_uS\n"
         (HEAD + "1,2,3,0\n", "3:7", "there is no state 0"),
         (HEAD + "1,2147483648,3,1\n", "3:3", "too large"),
         (HEAD + "1,2,3,3\n", "3:7", "conductance_uS"),
+        (HEAD + "1,2,\u0663,1\n", "3:5", "is not a whole number"),
+        (HEAD + "1,2,3,1\n1,2,\u2028,1\n", "4:5", "is not a whole number"),
+        (HEAD5 + "1,2,3,3,5_0\n", "3:9", "'5_0' is not a conductance"),
         (HEAD5 + "1,2,3,3,\n", "3:9", "is missing"),
         (HEAD5 + "1,2,3,3,high\n", "3:9", "'high' is not a conductance"),
         (HEAD5 + "1,2,3,3,-1\n", "3:9", "-1 uS is no conductance"),
