@@ -8,7 +8,7 @@ from torch import Tensor
 from cimc.ir.layer import Cells
 from cimc.remap.options_types import CellFaults
 from cimc.remap.reachable_cells import CellLines
-from cimc.remap.reachable_states import column_numbers, nearest_state, per_weight
+from cimc.remap.reachable_states import StuckCells, column_numbers, nearest_state, per_weight
 from cimc.remap.reachable_sums import SumOptions, state_tables
 from cimc.remap.reachable_tables import Part, TableOptions, Tables
 
@@ -56,13 +56,13 @@ def offset_options(
     states_us = states_us.sort().values
     beside = offset_us(cells, faults, column_tile, span_us)
     held = offset_plane(cells, faults, span_us)
-    shared = (nearest_state(held, states_us).to(torch.uint8),)
+    shared = (nearest_state(held, states_us, held),)
     healthy = own.isnan() & faults.stuck_us[1].isnan().index_select(2, column_tile)
-    fixed = nearest_state(own, states_us)
+    stuck = StuckCells.of(own)
     scale = per_weight(gain, own.shape)
     coded = None if levels is None else _level_states(cells, states_us, levels)
     if not faults.has_gains:
-        return _tables(states_us, coded, own, healthy, scale, beside, fixed, shared)
+        return _tables(states_us, coded, own, healthy, scale, beside, stuck, shared)
     count = 1 if coded is None else len(coded)
     table = states_us[None].expand(count, -1)
     pairs = None if coded is None else (torch.zeros_like(coded), coded)
@@ -74,7 +74,7 @@ def offset_options(
         scale=-scale,
         first=CellLines(beside, torch.zeros_like(beside)),
         second=line,
-        fixed=(torch.full_like(fixed, -1), fixed),
+        stuck=(stuck, stuck),
         moving=1,
         clamped=line.go_below_zero(*span_us),
         pairs=pairs,
@@ -91,7 +91,7 @@ def _tables(
     healthy: Tensor,
     scale: Tensor,
     beside: Tensor,
-    fixed: Tensor,
+    stuck: StuckCells,
     shared: tuple[Tensor, ...],
 ) -> TableOptions:
     """Return tables of states: any, those of the codebook, none."""
@@ -103,7 +103,7 @@ def _tables(
         parts.append(Part(states_us[coded.long()], (coded.to(torch.uint8),)))
         which = torch.where(healthy, column_numbers(len(coded), own.shape) + 2, which)
     offset = scale * (own.nan_to_num(0.0) - beside)
-    return TableOptions(Tables.of(parts), states_us, which, scale, offset, (fixed,), shared)
+    return TableOptions(Tables.of(parts), states_us, which, scale, offset, (stuck,), shared)
 
 
 def _level_states(cells: Cells, states_us: Tensor, levels: Tensor) -> Tensor:

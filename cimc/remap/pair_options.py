@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cimc.remap.options_types import CellFaults
 from cimc.remap.reachable_cells import CellLines
-from cimc.remap.reachable_states import column_numbers, nearest_state, per_weight
+from cimc.remap.reachable_states import StuckCells, column_numbers, per_weight
 from cimc.remap.reachable_sums import SumOptions, state_tables
 from cimc.remap.reachable_tables import Part, TableOptions, Tables, merged
 
@@ -57,8 +57,8 @@ def pair_options(
         torch.where(good_minus, numbers[0], numbers[2]),
         torch.where(good_minus, numbers[1], numbers[3]),
     )
-    fixed = (nearest_state(plus, states_us), nearest_state(minus, states_us))
-    return TableOptions(tables, states_us, number, scale, offset, fixed)
+    stuck = (StuckCells.of(plus), StuckCells.of(minus))
+    return TableOptions(tables, states_us, number, scale, offset, stuck)
 
 
 def _pair_sums(
@@ -85,7 +85,7 @@ def _pair_sums(
         scale=per_weight(gain, plus.shape),
         first=lines[0],
         second=lines[1],
-        fixed=(nearest_state(plus, states_us), nearest_state(minus, states_us)),
+        stuck=(StuckCells.of(plus), StuckCells.of(minus)),
         moving=states_us.shape[-1],
         clamped=lines[1].go_below_zero(*span_us),
         pairs=pairs,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any, Self
+
 import torch
 from torch import Tensor
 
@@ -31,31 +34,61 @@ def column_numbers(tables: int, shape: torch.Size) -> Tensor:
     return own.reshape(shape[0], 1, shape[2]).expand(shape)
 
 
-def nearest_state(stuck_us: Tensor, states_us: Tensor) -> Tensor:
-    """Return the state nearest to the conductance of every stuck cell, -1 for healthy ones.
+@dataclass(frozen=True, slots=True)
+class StuckCells:
+    """What of one plane is stuck.
+
+    Attributes:
+        us: Conductances of stuck cells, NaN for healthy ones, float32 S [uS].
+        column: Column of each, int32 S (a view).
+    """
+
+    us: Tensor
+    column: Tensor
+
+    @classmethod
+    def of(cls, stuck_us: Tensor) -> StuckCells:
+        """Return the stuck cells of a plane ``(groups, rows, columns)``."""
+        return cls(stuck_us, column_numbers(stuck_us.shape[0] * stuck_us.shape[2], stuck_us.shape))
+
+    def over(self, state: Tensor, states_us: Tensor) -> Tensor:
+        """Return states, ``(*lead, *S)``, with those nearest to stuck cells in their place.
+
+        Args:
+            state: What healthy cells have.
+            states_us: In any order, ``(s,)`` or ``(columns, s)`` [uS].
+
+        Returns:
+            uint8; the first of states equally near.
+        """
+        found, hit = state.to(torch.uint8), ~self.us.isnan()
+        if not bool(hit.any()):
+            return found
+        nearest = torch.zeros(hit.shape, dtype=torch.uint8)
+        nearest[hit] = nearest_state(self.us[hit], states_us, self.column[hit])
+        return torch.where(hit, nearest, found)
+
+    def __getitem__(self, index: Any) -> Self:
+        """Return some of the cells."""
+        return type(self)(self.us[index], self.column[index])
+
+
+def nearest_state(g_us: Tensor, states_us: Tensor, column: Tensor) -> Tensor:
+    """Return the state nearest to each conductance, uint8; the first of states equally near.
 
     Args:
-        stuck_us: Conductances, NaN for healthy cells, ``(groups, rows, columns)`` [uS].
-        states_us: In any order, ``(s,)`` or ``(groups * columns, s)`` [uS].
-
-    Returns:
-        int16 in the shape of ``stuck_us``; the first of states equally near.
+        g_us: Conductances, any shape [uS].
+        states_us: In any order, ``(s,)`` or ``(columns, s)`` [uS].
+        column: Whose table, in the shape of ``g_us``; of no account with one table.
     """
-    found = torch.full(stuck_us.shape, -1, dtype=torch.int16)
-    at = (~stuck_us.isnan()).nonzero(as_tuple=True)
-    if not len(at[0]):
-        return found
-    g_us = stuck_us[at].double()
-    if states_us.ndim == 1:
-        table, order = states_us.double().sort(stable=True)
-        state = torch.bucketize(g_us, (table[1:] + table[:-1]) / 2)
-        found[at] = order[state].to(torch.int16)
-        return found
-    column = at[0] * stuck_us.shape[2] + at[2]
-    away, state = torch.full_like(g_us, torch.inf), torch.zeros(g_us.shape, dtype=torch.int16)
-    for number, states in enumerate(states_us.double().T):
-        new = (g_us - states[column]).abs_()
-        state[new < away] = number
+    wide, table = g_us.double(), states_us.double()
+    if table.ndim == 1:
+        table, order = table.sort(stable=True)
+        return order[torch.bucketize(wide, (table[1:] + table[:-1]) / 2)].to(torch.uint8)
+    away = torch.full_like(wide, torch.inf)
+    found = torch.zeros(wide.shape, dtype=torch.uint8)
+    for number, states in enumerate(table.T):
+        new = (wide - states[column]).abs_()
+        found[new < away] = number
         away = torch.minimum(away, new)
-    found[at] = state
     return found

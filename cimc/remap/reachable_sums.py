@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cimc.remap.reachable_cells import CellLines
+from cimc.remap.reachable_states import StuckCells
 from cimc.remap.reachable_tables import Part, Tables
 
 #: Candidates at a time: they stay in the cache.
@@ -32,7 +33,7 @@ class SumOptions:
         scale: Weight units per uS, float32 S.
         first: Cells A, S.
         second: Cells B, S.
-        fixed: Of A and B, state nearest to the conductance of stuck cells, int16 S; -1: healthy.
+        stuck: Of A and B.
         moving: States of A tried [-]: all, or 1 where A is known.
         clamped: Whether any cell would be negative by its gain.
         pairs: States of A and B that weights with ``free`` may take, int32 ``(tables, v)`` each;
@@ -48,7 +49,7 @@ class SumOptions:
     scale: Tensor
     first: CellLines
     second: CellLines
-    fixed: tuple[Tensor, Tensor]
+    stuck: tuple[StuckCells, StuckCells]
     moving: int
     clamped: bool
     pairs: tuple[Tensor, Tensor] | None
@@ -130,10 +131,7 @@ class SumOptions:
         """Return the states of the weight's own cells, uint8."""
         first = torch.div(choice, self.states, rounding_mode="floor")
         both = (first, choice - first * self.states)
-        return tuple(
-            torch.where(self.fixed[k] >= 0, self.fixed[k], both[k]).to(torch.uint8)
-            for k in self.kept
-        )
+        return tuple(self.stuck[k].over(both[k], self.states_us) for k in self.kept)
 
     def __getitem__(self, index: Any) -> Self:
         """Return some of the weights."""
@@ -143,7 +141,7 @@ class SumOptions:
             scale=self.scale[index],
             first=self.first[index],
             second=self.second[index],
-            fixed=(self.fixed[0][index], self.fixed[1][index]),
+            stuck=(self.stuck[0][index], self.stuck[1][index]),
             free=self.free[index],
         )
 

@@ -13,6 +13,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from cimc.remap.reachable_states import StuckCells
+
 #: Distance of the middles of two tables; values are scaled to [-1, 1].
 _APART = 4.0
 #: Values nearer to each other than this share of the largest are one (rounding of states).
@@ -118,7 +120,7 @@ class TableOptions:
         number: Table of each weight, int32 S.
         scale: Weight units per uS, float32 S.
         offset: Weight units, float32 S.
-        fixed: Per plane, state nearest to the conductance of stuck cells, int16 S; -1: healthy.
+        stuck: Per plane, the stuck cells.
         shared: Planes of cells that weights share.
     """
 
@@ -127,7 +129,7 @@ class TableOptions:
     number: Tensor
     scale: Tensor
     offset: Tensor
-    fixed: tuple[Tensor, ...]
+    stuck: tuple[StuckCells, ...]
     shared: tuple[Tensor, ...] = ()
 
     @property
@@ -150,9 +152,9 @@ class TableOptions:
         """Return the state of the cell of each plane, uint8."""
         flat = choice.reshape(-1)
         found = []
-        for states, fixed in zip(self.tables.states, self.fixed, strict=True):
+        for states, stuck in zip(self.tables.states, self.stuck, strict=True):
             state = states.index_select(0, flat).reshape(choice.shape)
-            found.append(torch.where(fixed >= 0, fixed.to(torch.uint8), state))
+            found.append(stuck.over(state, self.states_us))
         return tuple(found)
 
     def __getitem__(self, index: Any) -> Self:
@@ -163,6 +165,6 @@ class TableOptions:
             self.number[index],
             self.scale[index],
             self.offset[index],
-            tuple(f[index] for f in self.fixed),
+            tuple(s[index] for s in self.stuck),
             self.shared,
         )

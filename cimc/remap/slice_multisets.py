@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cimc.ir.layer import Cells
 from cimc.remap.options_types import CellFaults
-from cimc.remap.reachable_states import column_numbers, nearest_state, per_weight
+from cimc.remap.reachable_states import StuckCells, column_numbers, per_weight
 from cimc.remap.reachable_tables import TableOptions, Tables, merged
 from cimc.remap.slice_base import base_weight
 
@@ -24,10 +24,10 @@ class MultisetOptions(TableOptions):
         """Return the state of the cell of each slice, uint8: the chosen ones to healthy cells."""
         states = torch.stack(self.tables.states)
         rank, found = torch.zeros(self.shape, dtype=torch.int64), []
-        for fixed in self.fixed:
-            healthy = fixed < 0
+        for stuck in self.stuck:
+            healthy = stuck.us.isnan()
             state = states[rank.clamp(max=len(states) - 1).expand(choice.shape), choice.long()]
-            found.append(torch.where(healthy, state, fixed.to(torch.uint8)))
+            found.append(stuck.over(state, self.states_us))
             rank = rank + healthy
         return tuple(found)
 
@@ -57,5 +57,5 @@ def multiset_options(faults: CellFaults, cells: Cells, states_us: Tensor) -> Mul
         healthy * len(table) + column_numbers(len(table), shape),
         per_weight(cells.gain, shape),
         base_weight(faults, cells, [zero] * slices),
-        tuple(nearest_state(s, states_us) for s in faults.stuck_us),
+        tuple(map(StuckCells.of, faults.stuck_us)),
     )

@@ -16,7 +16,7 @@ from torch import Tensor
 from cimc.ir.layer import Cells
 from cimc.remap.options_types import CellFaults
 from cimc.remap.reachable_cells import CellLines
-from cimc.remap.reachable_states import column_numbers, nearest_state, per_weight
+from cimc.remap.reachable_states import StuckCells, column_numbers, per_weight
 from cimc.remap.reachable_tables import Part, TableOptions, Tables, merged
 from cimc.remap.slice_base import base_weight, factors_of
 from cimc.remap.slice_multisets import multiset_count, multiset_options
@@ -39,7 +39,7 @@ class SliceOptions:
         steps: Per slice, what bit 1 adds, float32 S; 0 for stuck cells.
         off: State of bit 0 [-].
         on: State of bit 1 of each slice, int16 S (views).
-        fixed: Per slice, state nearest to the conductance of stuck cells, int16 S; -1: healthy.
+        stuck: Per slice, the stuck cells.
         shared: None.
     """
 
@@ -48,7 +48,7 @@ class SliceOptions:
     steps: tuple[Tensor, ...]
     off: int
     on: tuple[Tensor, ...]
-    fixed: tuple[Tensor, ...]
+    stuck: tuple[StuckCells, ...]
     shared: tuple[Tensor, ...] = ()
 
     @property
@@ -89,9 +89,9 @@ class SliceOptions:
     def planes(self, choice: Tensor) -> tuple[Tensor, ...]:
         """Return the state of the cell of each slice, uint8."""
         found = []
-        for k, (on, fixed) in enumerate(zip(self.on, self.fixed, strict=True)):
+        for k, (on, stuck) in enumerate(zip(self.on, self.stuck, strict=True)):
             state = torch.where((choice >> k & 1) > 0, on, self.off)
-            found.append(torch.where(fixed >= 0, fixed, state).to(torch.uint8))
+            found.append(stuck.over(state, self.states_us))
         return tuple(found)
 
     def __getitem__(self, index: Any) -> Self:
@@ -101,7 +101,7 @@ class SliceOptions:
             offset=self.offset[index],
             steps=tuple(s[index] for s in self.steps),
             on=tuple(s[index] for s in self.on),
-            fixed=tuple(f[index] for f in self.fixed),
+            stuck=tuple(s[index] for s in self.stuck),
         )
 
 
@@ -175,10 +175,10 @@ def _masks(
     for k, stuck in enumerate(faults.stuck_us):
         number += stuck.isnan().to(torch.int32) * (count << k)
     low = [per_weight(table[:, 0], shape)] * slices
-    fixed = tuple(nearest_state(s, states_us) for s in faults.stuck_us)
+    held = tuple(map(StuckCells.of, faults.stuck_us))
     scale = per_weight(cells.gain, shape)
     offset = base_weight(faults, cells, low)
-    return TableOptions(Tables.of(parts), states_us, number, scale, offset, fixed)
+    return TableOptions(Tables.of(parts), states_us, number, scale, offset, held)
 
 
 def _part(steps: Tensor, mask: int, on: tuple[int, ...]) -> Part:
@@ -227,5 +227,5 @@ def _patterns(
         steps=tuple(steps),
         off=0,
         on=tuple(torch.tensor(state, dtype=torch.int16).expand(shape) for state in on),
-        fixed=tuple(nearest_state(s, states_us) for s in faults.stuck_us),
+        stuck=tuple(map(StuckCells.of, faults.stuck_us)),
     )
