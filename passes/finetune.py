@@ -31,6 +31,7 @@ class Finetune(Pass):
         input_method: Of DACs, as in ``fit-converters``: while it trains, ranges are found so too.
         adc_method: Of ADCs, likewise.
         percentile: Of the method of that name [%].
+        cells: What healthy cells may hold on a chip whose faults are known, as in ``remap``.
 
     Raises:
         ModelError: CIMC-M90, CIMC-M91, nothing can be trained; CIMC-M94 to CIMC-M97, the loss
@@ -45,6 +46,7 @@ class Finetune(Pass):
     input_method: str = "search"
     adc_method: str = "search"
     percentile: float = 99.99
+    cells: str = "states"
 
     def run(self, network: Network, context: PassContext) -> Network:
         """Return the network with trained weights."""
@@ -63,6 +65,7 @@ class Finetune(Pass):
                 context.target,
                 context.faults,
                 run,
+                use=self.cells,  # type: ignore[arg-type]  # `remap` has checked it
                 method=method,
                 progress=lambda what, share: context.progress(_named(what), share),
             )

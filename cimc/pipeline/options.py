@@ -195,7 +195,8 @@ class Options:
         names = [n for n in PASSES if n != TRAINED and (n != REMAPPED or for_chip)]
         values = {name: {**own.get(name, {}), **self.options.get(name, {})} for name in PASSES}
         found = {k: v for k, v in values["fit-converters"].items() if k in _METHODS}
-        values[TRAINED] = {**found, **values[TRAINED]}
+        cells = {k: v for k, v in values[REMAPPED].items() if k == "cells"}
+        values[TRAINED] = {**found, **cells, **values[TRAINED]}
         ranges = {k: v for k, v in found.items() if k != "input_method"}
         values[REMAPPED] = {**ranges, **values[REMAPPED]}
         made = [_make(name, values[name]) for name in names]

@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import cimc
+from cimc.errors import UsageError
 from cimc.ir.layer import TRAINED
 from cimc.ir.network import Network, Stage
+from cimc.passbase import PassContext
 from cimc.passes import load
 from cimc.passes.finetune import Finetune
 from cimc.pipeline import CompileResult, compile_model
@@ -23,6 +25,7 @@ from cimc.training.recipe import Recipe
 from cimc.training.settings import Training
 from cimc.verification.data import Data
 from tests.passes.networks import context, conv_net, lowered, rng
+from tests.training.put import on_chip
 from tests.zoo import cache
 
 #: Cells that miss their target by a fifth of their range.
@@ -182,3 +185,32 @@ def test_layers_teach_too() -> None:
 def test_it_is_after_the_converters() -> None:
     assert load("finetune") is Finetune
     assert Finetune.needs == Finetune.gives == Stage.ASSIGNED
+
+
+def test_with_the_faults_of_a_chip_it_trains_for_that_chip() -> None:
+    """Weights move among what cells reach; places stay, and so do float weights."""
+    network, target, data, faults = on_chip("pair", "recurrent")
+    kept: list[History] = []
+    recipe = Recipe(epochs=1, batch=8, keep="last", learning_rate=0.01, rates="relative")
+    run = Training(data, recipe, done=kept.append)
+    given = PassContext(target, data, training=run, faults=faults)
+    trained = Finetune().run(network, given)
+    assert kept[0].kept == 1
+    moved = 0
+    for name, layer in trained.layers.items():
+        before = network.layers[name]
+        assert layer.remapped
+        assert layer.tiles is before.tiles
+        moved += any(
+            not torch.equal(a, b)
+            for a, b in zip(layer.cells.planes, before.cells.planes, strict=True)  # type: ignore[union-attr]
+        )
+    assert moved
+
+
+def test_settings_of_faults_need_some() -> None:
+    network, target, data, _ = on_chip("pair", "recurrent")
+    run = Training(data, Recipe(variability="ignore"))
+    with pytest.raises(UsageError) as caught:
+        Finetune().run(network, PassContext(target, data, training=run))
+    assert caught.value.code == "CIMC-U70"
