@@ -17,9 +17,9 @@ Matrix = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]
 
 #: Most kinds told apart in a tile; beyond, conductances are rounded, then lesser faults ignored.
-MOST: Final = 256
+MOST: Final = 128
 #: Conductances that are told apart when there are too many [-].
-_ROUNDED: Final = 16
+_ROUNDED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
