@@ -63,8 +63,7 @@ def require_chip_id(chip: object, where: str = "") -> None:
             "CIMC-F06",
             what,
             where=where,
-            hint=f"1 to {MAX_NAME} printable characters: a line '# chip: ID' in a CSV file, "
-            "or --chip ID",
+            hint=f"1 to {MAX_NAME} printable characters; in a CSV file the line '# chip: ID'",
         )
 
 
