@@ -41,6 +41,7 @@ class Walk:
 
     Attributes:
         network: As compiled for no chip, layers where they start.
+        compiled: Its layers where they were compiled to, on which arrays.
         own: Its constants and weights by name.
         target: The device.
         chip: Its faults.
@@ -52,6 +53,7 @@ class Walk:
     """
 
     network: Network
+    compiled: Mapping[str, CrossbarLayer]
     target: Target
     chip: ChipFaults
     settings: RemapSettings
@@ -167,7 +169,7 @@ class Walk:
         self._put(layer, fit.value)
         energy = wanted.energy()
         share = 1.0 / energy if energy > 0 else 0.0
-        ignored = ignoring(layer, self.chip, self.target)
+        ignored = ignoring(self.compiled[layer.name], self.chip, self.target)
         self.reports[layer.name] = replace(
             tally(layer, kept, own, fit.value, self.chip, self.target, self.settings),
             output_error_before=wanted.error(ignored) * share,
