@@ -34,36 +34,44 @@ def descend(
 ) -> tuple[Tensor, Tensor]:
     """Improve choices, some rows after others.
 
+    Two sweeps, forwards and backwards, with one choice of blocks; then another.
+
     Args:
         wanted: Weights, float32 ``(groups, rows, columns)``.
         options: What each can reach, of that shape.
         h: Damped second moments, ``(groups, rows, rows)`` or ``(1, rows, rows)``.
         choice: Where to start, as ``options`` returns it.
         sweeps: At most this many passes over all rows.
-        gain: Stop when a sweep lowers the error by less than this share.
+        gain: Stop when two sweeps lower the error by less than this share.
 
     Returns:
         Values, float32, and choices, ``(groups, rows, columns)`` each.
     """
-    order = alike(h)
-    back = torch.argsort(order)
-    h = permuted(h, order[None].expand(len(h), -1))
-    walk = _Walk.of(wanted[:, order], options[:, order], h, choice[:, order])
-    error = walk.error()
-    for sweep in range(sweeps):
-        walk.sweep(backward=sweep % 2 == 1)
+    error = torch.inf
+    for sweep in range(0, sweeps, 2):
+        order = alike(h, sweep // 2)
+        part = permuted(h, order[None].expand(len(h), -1))
+        walk = _Walk.of(wanted[:, order], options[:, order], part, choice[:, order])
+        error = min(error, walk.error())
+        for backward in (False, True)[: sweeps - sweep]:
+            walk.sweep(backward=backward)
+        choice = walk.choice[:, torch.argsort(order)]
         after = walk.error()
         if after >= error * (1.0 - gain):
             break
         error = after
-    choice = walk.choice[:, back]
     return options.values(choice), choice
 
 
-def alike(h: Tensor) -> Tensor:
+def alike(h: Tensor, number: int = 0) -> Tensor:
     """Return an order of rows in which each block of :data:`TOGETHER` is most correlated.
 
     As they come where groups have second moments of their own.
+
+    Args:
+        h: Second moments, ``(groups, rows, rows)``.
+        number: Which of several such orders: blocks are gathered around the rows with the largest
+            moments first, or the least, or as they come.
     """
     rows = h.shape[1]
     if len(h) > 1 or rows <= TOGETHER:
@@ -71,7 +79,8 @@ def alike(h: Tensor) -> Tensor:
     a = h[0].numpy()
     scale = 1.0 / np.sqrt(np.maximum(a.diagonal(), 1e-30))
     free, order = np.ones(rows, dtype=bool), list[Choices]()
-    for seed in np.argsort(-a.diagonal(), kind="stable"):
+    size = a.diagonal() * (-1.0, 1.0, 0.0)[number % 3]
+    for seed in np.argsort(size, kind="stable"):
         if free[seed]:
             likeness = np.where(free, np.abs(a[seed]) * scale, -1.0)
             count = min(TOGETHER, int(free.sum()))
