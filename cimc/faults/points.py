@@ -66,7 +66,10 @@ def clustered(
     hit = disc[rng.integers(0, len(disc), len(place))]
     row, column = place // width - reach + hit[:, 0], place % width - reach + hit[:, 1]
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
-    return np.unique(row[inside] * columns + column[inside])
+    found: Places = row[inside] * columns + column[inside]
+    found.sort()  # much faster than numpy.unique, which hashes
+    different: Places = found[np.diff(found, prepend=-1) != 0]
+    return different
 
 
 def offsets(radius: float) -> npt.NDArray[np.int64]:

@@ -190,3 +190,10 @@ def test_cells_do_not_hang_on_the_file(tmp_path: Path) -> None:
     found = load_fault_map(path)
     path.write_bytes(b"")
     assert found.cells.tolist() == [[0, 1, 1, 1]]
+
+
+def test_public_names() -> None:
+    import cimc
+
+    assert cimc.load_fault_map is load_fault_map
+    assert cimc.FaultMap is FaultMap
