@@ -37,7 +37,7 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
     for way, said in CHOICES.items():
         if way not in SECTIONS[section].ways:
             continue
-        value = gap(store, cells(section, way, rate), MODE)
+        value = gap(store, cells(section, way, rate, MODE), MODE)
         if value is None:
             unknown = True
         elif upper(value) <= budget:
@@ -49,7 +49,7 @@ def curve(store: Store, section: str, way: str) -> list[tuple[float, float, floa
     """Return rate [%], gap and half the width of its interval [point], where there are any."""
     found = []
     for rate in SECTIONS[section].rates:
-        value = gap(store, cells(section, way, rate), MODE)
+        value = gap(store, cells(section, way, rate, MODE), MODE)
         if value is not None:
             found.append((100 * rate, value.mean, value.half or 0.0))
     return found
