@@ -15,7 +15,7 @@ from tests.training_tables import nm
 from tests.training_tables.pages import against
 from tests.training_tables.stats import Estimate, cell, difference, of
 
-NETWORKS: Final = {"vgg11": "VGG-11", "resnet18": "ResNet-18"}
+NETWORKS: Final = {"vgg8": "VGG-8", "resnet18": "ResNet-18"}
 BITS: Final = (3, 4)
 RATES: Final = (0.1, 0.2, 0.3)
 SIGMAS: Final = (0.05, 0.1, 0.2, 0.4)
