@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cimc.errors import UsageError
+from cimc.faults.ranges import read_ranges
 from cimc.faults.rates import Clusters, Rates
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from cimc.faults import FaultMap
     from cimc.program.model import DeviceProgram
     from cimc.targets import Target
@@ -52,6 +56,23 @@ def size_of(found: FaultMap) -> dict[str, Any]:
         "arrays": len(found.arrays), "array_rows": found.array_rows,
         "array_columns": found.array_columns,
     }  # fmt: skip
+
+
+def arrays_of(text: str | None) -> npt.NDArray[np.int32] | None:
+    """Return the arrays of ``--arrays``.
+
+    Raises:
+        UsageError: CIMC-U02, they are no numbers and ranges.
+    """
+    if text is None:
+        return None
+    try:
+        found = read_ranges(text)
+    except ValueError as error:
+        raise UsageError("CIMC-U02", str(error), where="--arrays", hint="0-63,70") from None
+    if not len(found):
+        raise UsageError("CIMC-U02", "no arrays are named", where="--arrays", hint="0-63,70")
+    return found
 
 
 def rates_of(given: dict[str, Any]) -> Rates:

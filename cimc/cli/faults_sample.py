@@ -88,6 +88,11 @@ _RATE = click.FloatRange(0.0, 1.0)
     show_default=True,
     help="Of these factors.",
 )
+@click.option(
+    "--arrays",
+    metavar="K-L,...",
+    help="These arrays, those PROGRAM does not use (spare ones) included: 0-63,70.",
+)
 @click.option("--chip", metavar="ID", help="Id of the chip [chip-<seed>].")
 @click.option(
     "--count",
@@ -105,7 +110,7 @@ def sample_command(as_json: bool, **given: Any) -> None:
 
     Of the arrays PROGRAM uses, or of a whole chip of --target. The same seed gives the same file.
     """
-    from cimc.cli.faults_options import rates_of, size_of, subject_of
+    from cimc.cli.faults_options import arrays_of, rates_of, size_of, subject_of
     from cimc.cli.output import check_output, emit_json, progress_bar
     from cimc.faults import save_fault_map
     from cimc.faults.sampling import sample_rates
@@ -114,6 +119,7 @@ def sample_command(as_json: bool, **given: Any) -> None:
     rates = rates_of(given)
     rates.check()
     _require_output(given)
+    arrays = arrays_of(given["arrays"])
     seeds = range(given["seed"] or 0, (given["seed"] or 0) + (given["count"] or 1))
     check_output(given["output"], folder=given["count"] is not None)
     subject, about = subject_of(given["program"], given["target"])
@@ -127,9 +133,11 @@ def sample_command(as_json: bool, **given: Any) -> None:
             chip = f"{given['chip'] or 'chip'}-{seed}" if several else given["chip"]
             if several:
                 progress(f"chips: {done} of {len(seeds)}", done / len(seeds))
-                found = sample_rates(subject, rates, seed=seed, chip=chip)
+                found = sample_rates(subject, rates, seed=seed, chip=chip, arrays=arrays)
             else:
-                found = sample_rates(subject, rates, seed=seed, chip=chip, progress=progress)
+                found = sample_rates(
+                    subject, rates, seed=seed, chip=chip, arrays=arrays, progress=progress
+                )
             path = output / _file_name(found.chip) if several else output
             chips.append(_line(found, path, save_fault_map(found, path)))
     result = {
@@ -154,9 +162,7 @@ def _require_output(given: dict[str, Any]) -> None:
     kind = ".safetensors" if given["count"] is not None else path.suffix.lower()
     if kind not in (".safetensors", ".csv"):
         hint = f"{path.stem}.safetensors, {path.stem}.csv; or a folder with --count"
-        raise UsageError(
-            "CIMC-U06", f"{path.name!r} is no fault map that cimc writes", hint=hint
-        )
+        raise UsageError("CIMC-U06", f"{path.name!r} is no fault map that cimc writes", hint=hint)
     if kind == ".csv" and (given["sigma_lrs"] or given["sigma_hrs"]):
         raise UsageError(
             "CIMC-U06",
@@ -192,7 +198,7 @@ def _show_sample(result: dict[str, Any], about: str) -> None:
         f"wrote {result['output']}",
         [
             ("chips", f"{len(chips)}: {chips[0]['chip']}" + (" ..." if len(chips) > 1 else "")),
-            ("arrays", f"{result['arrays']:,} of {about}"),
+            ("arrays", f"{result['arrays']:,}, of {about}"),
             ("faulty cells", f"{sum(c['faulty_cells'] for c in chips):,}"),
             ("rate drawn", percent(rates[0]) if len(rates) == 1 else drawn),
             ("rate expected", percent(result["expected_rate"])),

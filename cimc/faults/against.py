@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cimc.errors import FaultMapError, UsageError
-from cimc.faults.extent import extent_of, target_of, used_arrays
+from cimc.faults.extent import extent_of, no_such_array, target_of, used_arrays
 from cimc.faults.fault_map import AT_CONDUCTANCE, FaultMap
 from cimc.faults.ranges import write_ranges
 from cimc.faults.reader import load_fault_map
@@ -167,13 +167,7 @@ def _require_places(fault_map: FaultMap, target: Target, where: str) -> None:
     """Every array, row and column exists."""
     arrays, cells = fault_map.arrays, fault_map.cells
     if target.arrays is not None and len(arrays) and arrays[-1] >= target.arrays:
-        raise FaultMapError(
-            "CIMC-F08",
-            f"there is no array {arrays[-1]}: a chip of target '{target.name}' has "
-            f"{target.arrays}",
-            where=where,
-            hint="arrays counted from 0",
-        )
+        raise no_such_array(int(arrays[-1]), target, where=where)
     for index, what, limit in ((1, "row", target.array.rows), (2, "column", target.array.columns)):
         if limit is None:
             continue

@@ -43,25 +43,46 @@ def target_of(subject: Target | DeviceProgram) -> Target:
     return Target.from_plain(dict(subject.target), name="the program's target")
 
 
-def extent_of(subject: Target | DeviceProgram) -> Extent:
-    """Return the arrays of a whole chip, or those a program uses.
+def extent_of(
+    subject: Target | DeviceProgram, numbers: npt.NDArray[np.int32] | None = None
+) -> Extent:
+    """Return the arrays of a whole chip, those a program uses, or certain ones.
+
+    Args:
+        subject: A target, or a program and with it its target.
+        numbers: Only these, used or not, ascending.
 
     Raises:
-        FaultMapError: ``CIMC-F13``, the target does not limit its chips or arrays.
+        FaultMapError: ``CIMC-F08`` there is no such array; ``CIMC-F13`` the target does not limit
+            its chips or arrays.
     """
-    if isinstance(subject, DeviceProgram):
+    if isinstance(subject, DeviceProgram) and numbers is None:
         return _of_program(subject)
-    size = subject.array
-    if subject.arrays is None or size.rows is None or size.columns is None:
-        what = "arrays" if subject.arrays is None else "cells of an array"
+    target = target_of(subject)
+    size = target.array
+    if (numbers is None and target.arrays is None) or size.rows is None or size.columns is None:
+        what = "arrays" if target.arrays is None else "cells of an array"
         raise FaultMapError(
             "CIMC-F13",
-            f"target '{subject.name}' does not limit the number of {what}",
-            hint="a program, whose arrays are known, instead of --target",
+            f"target '{target.name}' does not limit the number of {what}",
+            hint="the arrays that a program uses",
         )
-    arrays = np.arange(subject.arrays, dtype=np.int32)
-    rows, columns = (np.full(len(arrays), n, np.int64) for n in (size.rows, size.columns))
-    return Extent(arrays, rows, columns)
+    if numbers is None:
+        numbers = np.arange(target.arrays or 0, dtype=np.int32)
+    if target.arrays is not None and len(numbers) and numbers[-1] >= target.arrays:
+        raise no_such_array(int(numbers[-1]), target)
+    rows, columns = (np.full(len(numbers), n, np.int64) for n in (size.rows, size.columns))
+    return Extent(numbers, rows, columns)
+
+
+def no_such_array(number: int, target: Target, *, where: str = "") -> FaultMapError:
+    """Return the error of an array beyond the last of a chip."""
+    return FaultMapError(
+        "CIMC-F08",
+        f"there is no array {number}: a chip of target '{target.name}' has {target.arrays}",
+        where=where,
+        hint="arrays counted from 0",
+    )
 
 
 def used_arrays(program: DeviceProgram) -> npt.NDArray[np.int32]:

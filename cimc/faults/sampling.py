@@ -42,6 +42,7 @@ def sample(
     distribution: Distribution = "normal",
     seed: int = 0,
     chip: str | None = None,
+    arrays: npt.NDArray[np.int32] | None = None,
     progress: Progress = _silent,
 ) -> FaultMap:
     """Draw the faults of one chip.
@@ -62,18 +63,21 @@ def sample(
         distribution: Of the factors.
         seed: The chip: the same seed gives the same map.
         chip: Its id; None: ``chip-<seed>``.
+        arrays: Only these arrays, ascending, int32 ``(k,)``: of a program those it does not use
+            too, to which its tiles may be moved.
         progress: Told how far the work is.
 
     Raises:
         UsageError: ``CIMC-U02``, a value is out of range.
-        FaultMapError: ``CIMC-F06`` the chip id is not one; ``CIMC-F13`` the target does not
+        FaultMapError: ``CIMC-F06`` the chip id is not one; ``CIMC-F08`` there is no such array;
+            ``CIMC-F13`` the target does not
             limit its arrays; ``CIMC-F14`` its cells have no conductances.
     """
     rates = Rates(
         rate, lrs_share, conductance_share, conductance_us, spread, clusters, row_rate,
         column_rate, sigma_lrs, sigma_hrs, distribution,
     )  # fmt: skip
-    return sample_rates(of, rates, seed=seed, chip=chip, progress=progress)
+    return sample_rates(of, rates, seed=seed, chip=chip, arrays=arrays, progress=progress)
 
 
 def sample_rates(
@@ -82,6 +86,7 @@ def sample_rates(
     *,
     seed: int = 0,
     chip: str | None = None,
+    arrays: npt.NDArray[np.int32] | None = None,
     progress: Progress = _silent,
 ) -> FaultMap:
     """Draw the faults of one chip, see :func:`sample`."""
@@ -90,7 +95,7 @@ def sample_rates(
     require_chip_id(chip)
     target = target_of(of)
     require_conductances(target)
-    extent = extent_of(of)
+    extent = extent_of(of, arrays)
     sizes = list(
         zip(extent.arrays.tolist(), extent.rows.tolist(), extent.columns.tolist(), strict=True)
     )

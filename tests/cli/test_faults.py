@@ -116,6 +116,8 @@ def test_csv(call: Call, files: Files, tmp_path: Path) -> None:
          "CIMC-U02"),
         (("sample", "{program}", "--rate", 0.1, "--conductance", "a..", "-o", "f.csv"),
          "CIMC-U02"),
+        (("sample", "{program}", "--rate", 0.1, "--arrays", "3-1", "-o", "f.csv"), "CIMC-U02"),
+        (("sample", "{program}", "--rate", 0.1, "--arrays", "4096", "-o", "f.csv"), "CIMC-F08"),
         (("sample", "{program}", "--rate", 0.1, "-o", "none/f.csv"), "CIMC-U07"),
         (("show", "f.safetensors", "--array", 0), "CIMC-U06"),
         (("show", "f.safetensors", "-o", "p.pdf"), "CIMC-U06"),
@@ -131,6 +133,14 @@ def test_calls_that_are_wrong(
     assert done.json["error"]["code"] == code
     assert done.code == (4 if code[5] == "F" else 2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_that_the_program_does_not_use(call: Call, files: Files, tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    base = ("faults", "sample", files.program, "--rate", 0.01, "-o", path)
+    assert call(*base, "--arrays", "0-2,7").code == 0
+    assert load_fault_map(path).arrays.tolist() == [0, 1, 2, 7]
+    assert call("faults", "check", path, files.program).code == 0
 
 
 def test_another_target_is_refused(call: Call, files: Files, tmp_path: Path) -> None:

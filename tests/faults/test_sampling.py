@@ -209,3 +209,20 @@ def test_chips_that_cannot_be_drawn() -> None:
     with pytest.raises(FaultMapError) as caught:
         sample(chip_of(), rate=0.1, chip="")
     assert caught.value.code == "CIMC-F06"
+
+
+def test_certain_arrays() -> None:
+    """Of a program also those it does not use, each with the faults that a whole chip has."""
+    of, numbers = program(64, 64), np.array([1, 8, 30], np.int32)
+    device = programs.target(array__rows=64, array__columns=64, chip={})
+    for subject in (of, device):
+        found = sample(subject, rate=0.1, seed=5, arrays=numbers)
+        assert found.arrays.tolist() == [1, 8, 30]
+        assert np.unique(found.cells[:, 0]).tolist() == [1, 8, 30]
+        assert only(found, 8) == only(sample(of, rate=0.1, seed=5), 8)
+    with pytest.raises(FaultMapError, match="no array 30") as caught:
+        sample(chip_of(30), rate=0.1, arrays=numbers)
+    assert caught.value.code == "CIMC-F08"
+    with pytest.raises(FaultMapError) as caught:
+        sample(program(None, None), rate=0.1, arrays=numbers)
+    assert caught.value.code == "CIMC-F13"
