@@ -95,12 +95,14 @@ class _Block:
     """Second moments of rows changed together, in the order they are visited.
 
     Attributes:
+        first: The lowest of them.
         rows: Which.
         inverse: Of the moments, float32 ``(groups, n, n)``.
         factor: What each row makes good of those before it, lower triangular, ``(groups, n, n)``.
         weight: What the error of each then costs, ``(n, groups, 1)``.
     """
 
+    first: int
     rows: slice
     inverse: Floats
     factor: Floats
@@ -138,7 +140,7 @@ def _factored(moments: Tensor, first: list[int], size: int, *, backward: bool) -
         rows = slice(start, start + size)
         if backward:
             rows = slice(start + size - 1, start - 1 if start else None, -1)
-        blocks.append(_Block(rows, inverse[k], factor[k], weight[k]))
+        blocks.append(_Block(start, rows, inverse[k], factor[k], weight[k]))
     return blocks
 
 
@@ -169,15 +171,20 @@ class _Walk:
     def sweep(self, *, backward: bool) -> None:
         """Visit all rows, those of a block forwards or backwards."""
         count, per = self.wanted.shape[1], BLOCK // TOGETHER
-        h, pull = self.h.numpy(), self.pull.numpy()
+        h = self.h.expand(len(self.wanted), -1, -1)
         for number, start in enumerate(range(0, count, BLOCK)):
             lot = slice(start, min(start + BLOCK, count))
             before = self.value[:, lot].clone()
             for block in self.blocks[backward][number * per : (number + 1) * per]:
                 moved = self._settle(block)
                 if moved is not None:
-                    pull[:, lot] -= np.matmul(h[:, lot, block.rows], moved)
-            self._spread(self.value[:, lot] - before, lot)
+                    rows = slice(block.first, block.first + moved.shape[1])
+                    step = torch.from_numpy(moved[:, ::-1].copy() if backward else moved)
+                    self.pull[:, lot].baddbmm_(h[:, lot, rows], step, alpha=-1.0)
+            step = self.value[:, lot] - before
+            for rest in (slice(0, lot.start), slice(lot.stop, count)):
+                if rest.stop > rest.start:
+                    self.pull[:, rest].baddbmm_(h[:, rest, lot], step, alpha=-1.0)
 
     def _settle(self, block: _Block) -> Floats | None:
         """Fix some rows anew, and return by how much they move; None: nothing moves."""
@@ -203,9 +210,3 @@ class _Walk:
         np.copyto(value, new, where=better[:, None])
         np.copyto(choice, chosen, where=better[:, None])
         return moved
-
-    def _spread(self, moved: Tensor, source: slice) -> None:
-        """Tell all rows but those of ``source`` that the latter moved."""
-        for rest in (slice(0, source.start), slice(source.stop, self.h.shape[1])):
-            if rest.stop > rest.start:
-                self.pull[:, rest] -= self.h[:, rest, source] @ moved

@@ -67,7 +67,7 @@ def _walk(target: Tensor, options: Options, factor: Tensor, like: Tensor) -> Ten
     rows, choices = rows_of(options), torch.empty_like(like)
     exact, error = target.clone(), torch.zeros_like(target)
     t, e, x, c = target.numpy(), error.numpy(), exact.numpy(), choices.numpy()
-    f = factor.numpy()
+    f, factor = factor.numpy(), factor.expand(len(target), -1, -1)
     for stop in range(target.shape[1], 0, -BLOCK):
         start = max(0, stop - BLOCK)
         for end in range(stop, start, -SMALL_BLOCK):
@@ -76,8 +76,9 @@ def _walk(target: Tensor, options: Options, factor: Tensor, like: Tensor) -> Ten
                 goal = t[:, j] + lost(f[:, j, j + 1 : end], e[:, j + 1 : end])
                 value, c[:, j] = rows.nearest(j, goal)
                 np.subtract(x[:, j], value, out=e[:, j])
-            target[:, start:first] += factor[:, start:first, first:end] @ error[:, first:end]
-        target[:, :start] += factor[:, :start, start:stop] @ error[:, start:stop]
+            part = factor[:, start:first, first:end]
+            target[:, start:first].baddbmm_(part, error[:, first:end])
+        target[:, :start].baddbmm_(factor[:, :start, start:stop], error[:, start:stop])
     return choices
 
 
