@@ -148,6 +148,7 @@ def _layer(program: DeviceProgram, name: str) -> dict[str, Any]:
             ("cells", f"{x.cells:,}, {x.utilization:.1%} of {_those(x.arrays)}"),
             *([] if x.faulty_cells is None else [("faulty cells", f"{x.faulty_cells:,}")]),
             *_maps(x),
+            *([("groups", "one after the other")] if x.one_by_one else []),
         ],
     )
     rows = [

@@ -7,8 +7,9 @@ and cancel, until noise, faults or wires make them differ.  Then a block is one 
 word lines and bit lines, and the layer a convolution with as many groups as there are blocks.
 
 That holds where idle cells cancel before they are converted: pairs subtracted before the
-converter, and offset columns.  Elsewhere, and for stacks of matrices and the directions of
-recurrent layers, which are read at different times anyway, groups are driven one after the other.
+converter, and offset columns.  Elsewhere, where a program made for a chip says so
+(:mod:`cimc.executor.one_by_one`), and for stacks of matrices and the directions of recurrent
+layers, which are read at different times anyway, groups are driven one after the other.
 """
 
 from __future__ import annotations
@@ -165,6 +166,8 @@ def _packing(layer: ProgramLayer) -> Packing | None:
     """Return how a layer is packed: equal groups, block after block; None if it is not."""
     geometry = layer.geometry
     if geometry.kind not in ("conv", "conv-transpose") or geometry.groups == 1:
+        return None
+    if layer.one_by_one:
         return None
     tiles = layer.tiles[_order(layer)]
     if len(tiles) != geometry.groups or layer.encoding == "signed":

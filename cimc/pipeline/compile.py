@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cimc.executor import Executor
+from cimc.executor.one_by_one import made_for, notes
 from cimc.faults import FaultMap, checked, load_fault_map
 from cimc.frontends.dispatch import import_model
 from cimc.ir.network import Array, Network
@@ -173,7 +174,8 @@ def compile_model(
     warnings: tuple[str, ...] = ()
     if faults is not None:
         _, warnings = checked(faults, any_chip)
-        program = replace(program, faults=faults.record())
+        program = made_for(program, faults.record())
+        warnings += notes(program)
     progress("verify", 0.0)
     program, snr_db = _with_golden(program, final, trial)
     if calibration is not None and keep_calibration:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from cimc.errors import UsageError
 from cimc.executor import Executor
+from cimc.executor.one_by_one import made_for, notes
 from cimc.faults import FaultMap, checked, load_fault_map
 from cimc.ir.network import Array, Network
 from cimc.lowering.converters import Sampling
@@ -190,7 +191,8 @@ class Recompiler:
         else:
             network = trained.network
         made = emit(network, self.target, self._provenance(faults, trained))
-        made = replace(made, faults=faults.record(), warnings=self._program.warnings)
+        made = replace(made_for(made, faults.record()), warnings=self._program.warnings)
+        warnings += notes(made)
         progress("verify", 0.0)
         made = self._with_golden(made, network)
         made = replace(made, calibration=self._kept(network))

@@ -165,6 +165,7 @@ def _layer(record: manifest.LayerRecord, tensors: Tensors, twin: bool) -> Progra
         twin=twin and record.encoding == "differential-pair",
         word_lines=None if word is None else word.numpy(),
         bit_lines=None if bit is None else bit.numpy(),
+        one_by_one=record.one_by_one,
     )
 
 

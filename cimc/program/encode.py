@@ -228,6 +228,7 @@ def _layer(layer: ProgramLayer) -> dict[str, Any]:
         },
         "tiles": len(layer.tiles),
         "row_tiles": len(layer.row_tiles),
+        "one_by_one": layer.one_by_one,
         "geometry": {
             "kind": g.kind,
             "groups": g.groups,

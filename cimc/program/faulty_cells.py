@@ -1,10 +1,10 @@
-"""How many cells of a program its chip's fault map names."""
+"""What of a program is as it is because of one chip."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from cimc.program.model import DeviceProgram
+from cimc.program.model import DeviceProgram, ProgramLayer
 from cimc.program.positions import blocks, planes_of
 
 
@@ -20,3 +20,9 @@ def faulty_cells(program: DeviceProgram) -> dict[str, int] | None:
             low, high = np.searchsorted(cells[:, 0], (block.array, block.array + 1))
             counts[name] += len(block.find(cells[low:high, 1], cells[low:high, 2])[2])
     return counts
+
+
+def negative_gains(layer: ProgramLayer) -> int:
+    """Return the columns of a layer whose gain is negative: G+ and G- changed places [-]."""
+    each = layer.geometry.groups * layer.geometry.columns // len(layer.cells.gain)
+    return int((layer.cells.gain < 0).sum()) * each

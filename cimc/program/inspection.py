@@ -14,7 +14,7 @@ import numpy as np
 from cimc.errors import ProgramError
 from cimc.ir.layer import Fitted
 from cimc.program.arrays import Placement, conductance_us, placements
-from cimc.program.faulty_cells import faulty_cells
+from cimc.program.faulty_cells import faulty_cells, negative_gains
 from cimc.program.model import DeviceProgram, ProgramLayer, ProgramUse
 from cimc.program.utilization import cell_utilization, layer_utilization
 
@@ -56,10 +56,11 @@ class LayerSummary:
         cells: Cells in use [-].
         utilization: Share of those arrays it uses, 0..1.
         gain: Least and greatest weight units per uS.
-        negative_gains: Columns whose gain is negative: G+ and G- changed places [-].
-        word_line_map: Whether rows lie on other word lines than in order.
-        bit_line_map: Whether columns lie on other bit lines than in order.
+        negative_gains: Columns whose G+ and G- changed places [-].
+        word_line_map: Whether rows lie out of order.
+        bit_line_map: Whether columns do.
         faulty_cells: Its cells that the chip's fault map names [-]; None without map.
+        one_by_one: Whether groups that share an array are driven one after the other.
         uses: Where it is read.
     """
 
@@ -81,6 +82,7 @@ class LayerSummary:
     word_line_map: bool
     bit_line_map: bool
     faulty_cells: int | None
+    one_by_one: bool
     uses: tuple[UseSummary, ...]
 
 
@@ -108,7 +110,7 @@ class Summary:
         chip: Chip whose fault map it holds; None without.
         faulty_cells: Cells in use that the map names [-]; None without map.
         measured_arrays: Arrays whose device-to-device variation is known [-]; None without map.
-        mapped_layers: Crossbar layers whose rows or columns do not lie in order [-].
+        mapped_layers: Layers whose rows or columns lie out of order [-].
         warnings: What the compiler warned of.
     """
 
@@ -164,9 +166,7 @@ def summary(program: DeviceProgram) -> Summary:
         operators=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         layers=len(program.layers),
         weights=sum(int(np.prod(x.geometry.shape)) for x in program.layers.values()),
-        digital_constants=sum(
-            t.numel() for t in program.constants.values() if t.is_floating_point()
-        ),
+        digital_constants=_numbers(program),
         arrays=program.arrays,
         array_rows=array["rows"],
         array_columns=array["columns"],
@@ -177,14 +177,16 @@ def summary(program: DeviceProgram) -> Summary:
         faulty_cells=None if faulty is None else sum(faulty.values()),
         measured_arrays=None
         if faults is None
-        else 0
-        if faults.gain_arrays is None
-        else len(faults.gain_arrays),
+        else len(faults.gain_arrays if faults.gain_arrays is not None else ()),
         mapped_layers=sum(
             x.word_lines is not None or x.bit_lines is not None for x in program.layers.values()
         ),
         warnings=program.warnings,
     )
+
+
+def _numbers(program: DeviceProgram) -> int:
+    return sum(t.numel() for t in program.constants.values() if t.is_floating_point())
 
 
 def _shape(shape: tuple[int | str, ...] | None) -> str:
@@ -214,11 +216,11 @@ def layers(program: DeviceProgram) -> tuple[LayerSummary, ...]:
             cells=taken[name].cells,
             utilization=taken[name].utilization,
             gain=(float(x.cells.gain.min()), float(x.cells.gain.max())),
-            negative_gains=int((x.cells.gain < 0).sum())
-            * (x.geometry.groups * x.geometry.columns // len(x.cells.gain)),
+            negative_gains=negative_gains(x),
             word_line_map=x.word_lines is not None,
             bit_line_map=x.bit_lines is not None,
             faulty_cells=faulty.get(name),
+            one_by_one=x.one_by_one,
             uses=tuple(map(_use, x.uses)),
         )
         for name, x in program.layers.items()

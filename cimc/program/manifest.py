@@ -121,6 +121,7 @@ class LayerRecord(Record):
     cells: CellsRecord
     tiles: Count
     row_tiles: Count
+    one_by_one: bool
     geometry: GeometryRecord
     uses: list[UseRecord]
 

@@ -71,6 +71,7 @@ class ProgramLayer:
         bit_lines: First physical bit line of every logical column of every tile, likewise; the
             other cells of a weight lie right of it.  With the encoding ``offset-column`` a tile
             has one more number, of its offset cells.  None: in order, from ``array_column``.
+        one_by_one: Its groups are driven one after the other, also where they share an array.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ProgramLayer:
     twin: bool = False
     word_lines: npt.NDArray[np.int32] | None = None
     bit_lines: npt.NDArray[np.int32] | None = None
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)

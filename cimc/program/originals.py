@@ -136,7 +136,9 @@ def _layer(layer: ProgramLayer, left: dict[str, Tensor]) -> ProgramLayer:
         raise _wrong(f"states/{name}", f"is {list(states.shape)}")
     cells = Cells(planes=planes, **{"states_us": None, **fields})  # type: ignore[arg-type]
     table = np.ascontiguousarray(tiles.numpy())
-    return replace(layer, cells=cells, tiles=table, word_lines=None, bit_lines=None)
+    return replace(
+        layer, cells=cells, tiles=table, word_lines=None, bit_lines=None, one_by_one=False
+    )
 
 
 def _taken(left: dict[str, Tensor], name: str, dtypes: tuple[torch.dtype, ...]) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cimc.executor.bind import Reader
+from cimc.executor.one_by_one import made_for
 from cimc.executor.packing import packed
 from cimc.executor.physics import physics_of
 from cimc.executor.prepare import read_of
@@ -91,7 +92,7 @@ class ProgrammedWeights(LatentWeights):
         self._known, self._device = known, device
         program = emit(network, target, {})
         if known is not None:
-            program = replace(program, faults=known.record)
+            program = made_for(program, known.record)
         self._makers = self._training_makers = Makers.of(program, recipe, device)
         if known is not None and (seen := known.seen_by(recipe)) is not known.record:
             # What training is not told of is not in the chips it trains on.

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cimc.executor import Executor
+from cimc.executor.one_by_one import made_for
 from cimc.faults import FaultMap
 from cimc.ir.network import Network
 from cimc.lowering.emit import emit
@@ -36,7 +37,7 @@ def trainable(
 def by_executor(
     network: Network, target: Target, faults: FaultMap, x: torch.Tensor, mode: str
 ) -> Any:
-    program = replace(emit(network, target, {}), faults=faults.record())
+    program = made_for(emit(network, target, {}), faults.record())
     return Executor(program, mode, CHIP).run({"x": x.numpy()}).outputs["y"]
 
 
