@@ -176,7 +176,7 @@ def note(work: Path, chips: int) -> str:
         "The demo network (mnist-conv, 5,960 weights) on target `rram`, 8 levels.",
         f"{chips:,} chips with 0 to {100 * MOST:.0f} % of their cells stuck, half at G_min, half",
         "at G_max; two workers of one thread; method `feedback`, no training. Every program is",
-        f"run on {SAMPLES:,} digits in ideal mode. The process of *killed* was killed and the same",
+        f"run on {SAMPLES:,} digits in ideal mode. *killed* was killed, and the same",
         "command called again; *dask* went through a scheduler with two workers on the same",
         "machine. PSS counts a page that several processes share in parts. Times are of a machine",
         "that had other work.",
