@@ -11,9 +11,11 @@ import pytest
 
 import cimc
 from cimc.executor import Executor
+from cimc.faults.fault_map import FaultMap
 from cimc.program import read, write
 from cimc.program.arrays import arrays_in_use, conductance_us
 from cimc.program.model import DeviceProgram
+from cimc.program.originals import before_the_chip
 from cimc.program.positions import tile_lines
 from cimc.program.size import layout
 from cimc.targets import load_target
@@ -22,7 +24,7 @@ from tests.end_to_end.build import model, node
 ROWS, COLUMNS, ARRAYS = 40, 24, 30
 
 
-def compiled(encoding: str) -> DeviceProgram:
+def compiled(encoding: str, **options: Any) -> DeviceProgram:
     """Layers that share arrays: a convolution, a depthwise one, two matrices."""
     rng = np.random.default_rng(0)
     weights = {
@@ -49,7 +51,11 @@ def compiled(encoding: str) -> DeviceProgram:
         "array.rows": ROWS, "array.columns": COLUMNS, "encoding": encoding,
         "chip.cores": 1, "chip.arrays_per_core": ARRAYS,
     })  # fmt: skip
-    return cimc.compile(made, target=target, levels=8)
+    return cimc.compile(made, target=target, levels=8, **options)
+
+
+def inputs(count: int) -> dict[str, Any]:
+    return {"x": np.random.default_rng(2).uniform(-1, 1, (count, 2, 6, 6)).astype(np.float32)}
 
 
 def permuted(program: DeviceProgram, seed: int) -> tuple[DeviceProgram, dict[int, Any]]:
@@ -91,7 +97,7 @@ def test_a_compiled_network_computes_the_same(encoding: str, tmp_path: Path) -> 
     for array, (number, word, bit) in moves.items():
         physical = conductance_us(moved, number)
         np.testing.assert_array_equal(physical[np.ix_(word, bit)], conductance_us(program, array))
-    x = {"x": np.random.default_rng(2).uniform(-1, 1, (5, 2, 6, 6)).astype(np.float32)}
+    x = inputs(5)
     for mode, effects in (("ideal", None), ("noise-free", None), ("chip", {"dac", "programming"})):
         one, other = (
             Executor(p, mode, seed=3, effects=effects).run(x).outputs["y"]
@@ -102,3 +108,38 @@ def test_a_compiled_network_computes_the_same(encoding: str, tmp_path: Path) -> 
     assert golden is not None
     again = Executor(moved, "noise-free").run(dict(golden.inputs)).outputs["y"]
     np.testing.assert_allclose(again, golden.outputs["y"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gains", [False, True])
+@pytest.mark.parametrize("encoding", ["differential-pair", "offset-column"])
+def test_it_is_made_for_a_chip(encoding: str, gains: bool, tmp_path: Path) -> None:
+    """10 % of all cells stuck: what is left of the error, and that the file is all there is.
+
+    The cells between the groups of the depthwise layer are stuck as often as any.
+    """
+    program = compiled(encoding, data=inputs(64))
+    size, rng = (ARRAYS, ROWS, COLUMNS), np.random.default_rng(3)
+    place = np.sort(rng.choice(np.prod(size), int(0.1 * np.prod(size)), replace=False))
+    state = rng.integers(1, 3, len(place))
+    cells = np.column_stack([*np.unravel_index(place, size), state]).astype(np.int32)
+    every = np.arange(ARRAYS, dtype=np.int32)
+    both = [rng.lognormal(0, 0.1, size).astype(np.float32) for _ in range(2)]
+    chip = FaultMap(
+        "a", "rram", every, cells, np.zeros(len(cells), np.float32),
+        *((every, *both) if gains else ()),
+    )  # fmt: skip
+    cimc.recompile(program, chip, output=tmp_path / "p.cim")
+    made = read(tmp_path / "p.cim")
+    assert [layer.one_by_one for layer in made.layers.values()] == [False, True, False, False]
+    golden, x = made.golden, inputs(32)
+    assert golden is not None
+    again = Executor(made, "noise-free").run(dict(golden.inputs)).outputs["y"]
+    np.testing.assert_allclose(again, golden.outputs["y"], rtol=1e-5, atol=1e-6)
+    ignored = replace(program, faults=chip.record())
+    y, wrong, right = (Executor(p, "ideal").run(x).outputs["y"] for p in (made, ignored, program))
+    norm = np.linalg.norm
+    assert norm(y - right) < 0.25 * norm(right)
+    assert norm(wrong - right) > norm(right)
+    before = before_the_chip(made)
+    assert before is not None
+    np.testing.assert_array_equal(Executor(before, "ideal").run(x).outputs["y"], right)
