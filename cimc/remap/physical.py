@@ -21,6 +21,8 @@ Matrix = npt.NDArray[np.float32]
 
 #: Memory of the dense arrays kept at once [bytes]; an array of 256 x 256 takes 256 KiB.
 CACHE_BYTES: Final = 64 << 20
+#: Faulty cells counted at once.
+_CHUNK: Final = 1 << 20
 
 
 class ChipFaults:
@@ -32,15 +34,16 @@ class ChipFaults:
     """
 
     def __init__(self, faults: FaultMap | FaultRecord, target: Target) -> None:
-        order = np.argsort(faults.cells[:, 0], kind="stable")
-        self._cells = faults.cells[order].astype(np.int64)
+        cells, us = faults.cells, faults.conductance_us
+        if (cells[1:, 0] < cells[:-1, 0]).any():
+            order = np.argsort(cells[:, 0], kind="stable")
+            cells, us = cells[order], us[order]
         values = np.zeros(4, np.float32)
         values[AT_G_MIN], values[AT_G_MAX] = target.cell.g_min_us, target.cell.g_max_us
+        given = cells[:, 3] == AT_CONDUCTANCE
+        self._cells = cells
+        self._us = np.where(given, us, values[cells[:, 3]]).astype(np.float32)
         self._middle = (target.cell.g_min_us + target.cell.g_max_us) / 2
-        state = self._cells[:, 3]
-        self._us = np.where(
-            state == AT_CONDUCTANCE, faults.conductance_us[order], values[state]
-        ).astype(np.float32)
         self._gains = faults
         gains = () if faults.gain_arrays is None else faults.gain_arrays.tolist()
         self._gain_at = {int(array): index for index, array in enumerate(gains)}
@@ -92,14 +95,15 @@ class ChipFaults:
         rows, columns = self._shape
         assert rows is not None
         assert columns is not None
-        cells = self._cells
-        at = np.searchsorted(arrays, cells[:, 0])
-        known = arrays[np.minimum(at, len(arrays) - 1)] == cells[:, 0]
-        at, cells, us = at[known], cells[known], self._us[known]
-        part = cells[:, 1] * parts // rows * parts + cells[:, 2] * parts // columns
-        high = us > self._middle
-        where = (high * len(arrays) + at) * parts**2 + part
-        count = np.bincount(where, minlength=2 * len(arrays) * parts**2)
+        count = np.zeros(2 * len(arrays) * parts**2, np.int64)
+        for first in range(0, len(self._cells), _CHUNK):
+            cells, us = (x[first : first + _CHUNK] for x in (self._cells, self._us))
+            at = np.searchsorted(arrays, cells[:, 0])
+            known = arrays[np.minimum(at, len(arrays) - 1)] == cells[:, 0]
+            at, cells = at[known], cells[known].astype(np.int64)
+            part = cells[:, 1] * parts // rows * parts + cells[:, 2] * parts // columns
+            where = ((us[known] > self._middle) * len(arrays) + at) * parts**2 + part
+            count += np.bincount(where, minlength=len(count))
         tall, wide = (
             np.bincount(np.arange(n) * parts // n, minlength=parts) for n in (rows, columns)
         )
@@ -115,9 +119,11 @@ class ChipFaults:
         at = self._gain_at.get(array)
         if at is None:
             return None
-        assert self._gains.gain_lrs is not None
-        assert self._gains.gain_hrs is not None
-        return self._gains.gain_lrs[at], self._gains.gain_hrs[at]
+        lrs, hrs = self._gains.gain_lrs, self._gains.gain_hrs
+        known = hrs if lrs is None else lrs
+        assert known is not None, "one of the two states was measured"
+        ones = np.ones_like(known[at])
+        return ones if lrs is None else lrs[at], ones if hrs is None else hrs[at]
 
     @property
     def has_gains(self) -> bool:

@@ -1,0 +1,178 @@
+"""A program for one chip: for every way cells can hold a weight, and for what can go wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import cimc
+from cimc.errors import FaultMapError, UsageError
+from cimc.executor import Executor
+from cimc.faults import AT_G_MAX, AT_G_MIN, FaultMap, laid_over, sample, save_fault_map
+from cimc.pipeline import compile_model
+from cimc.pipeline.recompile import Recompiler, recompile
+from cimc.program import read, write
+from cimc.program.model import DeviceProgram
+from cimc.remap.settings import RemapSettings
+from tests.pipeline.test_layouts import LAYOUTS, network, samples, target
+
+__all__ = ["network"]
+
+#: Faults of every kind.
+FAULTS = {"rate": 0.1, "conductance_share": 0.2}
+
+
+def compiled(network: Path, layout: str, output: Path, **options: object) -> DeviceProgram:
+    """Return a program of six kinds of layers, calibrated unless told otherwise."""
+    options = {"data": samples(48, 1), **options}
+    device = target(layout)
+    compile_model(str(network), target=device, output=output, **options)
+    return read(output)
+
+
+def outputs(program: DeviceProgram, count: int = 64) -> np.ndarray:
+    return Executor(program, mode="ideal").run(samples(count, 9)).outputs["y"]
+
+
+def lost(program: DeviceProgram, wanted: np.ndarray) -> float:
+    """Error of the outputs, as a share of their variance."""
+    error = outputs(program) - wanted
+    return float((error**2).sum() / ((wanted - wanted.mean(0)) ** 2).sum())
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_outputs_are_nearer_than_with_the_faults_ignored(
+    network: Path, layout: str, tmp_path: Path
+) -> None:
+    program = compiled(network, layout, tmp_path / "net.cim")
+    faults = sample(program, seed=3, sigma_lrs=0.05, **FAULTS)
+    wanted = outputs(program)
+    ignoring = lost(laid_over(program, faults)[0], wanted)
+    errors = {}
+    for method in ("nearest", "feedback"):
+        done = recompile(program, faults, method=method, output=tmp_path / f"{method}.cim")
+        errors[method] = lost(read(tmp_path / f"{method}.cim"), wanted)
+        report = done.report
+        assert report.output_error_before is not None
+        assert report.output_error_after is not None
+        assert report.output_error_after < report.output_error_before
+        assert 0 < report.faulty_cells < report.cells
+        assert report.unreachable_weights <= report.affected_weights + report.remapped_weights
+    assert errors["nearest"] < ignoring
+    assert errors["feedback"] < 0.5 * ignoring
+
+
+@pytest.mark.parametrize("layout", ["pair", "twin", "sliced"])
+def test_another_chip_from_a_chip_is_that_chip_from_the_program(
+    network: Path, layout: str, tmp_path: Path
+) -> None:
+    program = compiled(network, layout, tmp_path / "net.cim")
+    one, two = (sample(program, seed=s, **FAULTS) for s in (1, 2))
+    first = recompile(program, one, output=tmp_path / "one.cim").program
+    direct = recompile(program, two, output=tmp_path / "two.cim").program
+    again = recompile(tmp_path / "one.cim", two, output=tmp_path / "three.cim").program
+    assert direct.sha256 == again.sha256 != first.sha256
+    repeated = recompile(program, one, output=tmp_path / "four.cim").program
+    assert repeated.sha256 == first.sha256
+
+
+def test_one_recompiler_makes_chips_alike_in_any_order(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    one, two = (sample(program, seed=s, **FAULTS) for s in (1, 2))
+    both = Recompiler(program)
+    both.for_chip(one)
+    second = both.for_chip(two, output=tmp_path / "a.cim").program
+    assert second.sha256 == recompile(program, two, output=tmp_path / "b.cim").program.sha256
+
+
+def test_a_chip_without_faults_gets_the_program(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    none = sample(program, rate=0.0, seed=0)
+    done = recompile(program, none)
+    assert done.report.remapped_weights == done.report.faulty_cells == 0
+    for name, layer in program.layers.items():
+        for before, after in zip(
+            layer.cells.planes, done.program.layers[name].cells.planes, strict=True
+        ):
+            assert before.equal(after)
+    np.testing.assert_allclose(outputs(done.program), outputs(program), atol=1e-6)
+
+
+def test_without_calibration_data_the_nearest_values_are_taken(
+    network: Path, tmp_path: Path
+) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim", data=None)
+    faults = sample(program, seed=3, **FAULTS)
+    done = recompile(program, faults, output=tmp_path / "chip.cim")
+    assert done.report.method == "nearest"
+    assert done.report.output_error_before is None
+    with pytest.raises(UsageError, match="CIMC-U66"):
+        recompile(program, faults, method="feedback")
+    with pytest.raises(FaultMapError, match="CIMC-F30"):
+        recompile(tmp_path / "chip.cim", sample(program, seed=4, rate=0.1))
+    given = recompile(program, faults, data=samples(32, 5))
+    assert given.report.method == "feedback"
+
+
+def test_a_layer_whose_cells_are_all_stuck(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    name, layer = next(iter(program.layers.items()))
+    cells = []
+    for array in sorted(set(layer.tiles[:, 6].tolist())):
+        for row in range(36):
+            states = (AT_G_MIN, AT_G_MAX)
+            cells += [(array, row, column, states[(row + column) % 2]) for column in range(12)]
+    table = np.array(cells, np.int32)
+    arrays = np.unique(table[:, 0]).astype(np.int32)
+    # The chip has no other arrays to go to.
+    faults = FaultMap("bad", "rram", arrays, table, np.zeros(len(table), np.float32))
+    done = recompile(program, faults, skip=("arrays",))
+    found = next(report for report in done.report.layers if report.layer == name)
+    assert found.faulty_cells == found.cells
+    assert np.isfinite(outputs(done.program)).all()
+
+
+def test_what_is_said_of_it(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    save_fault_map(sample(program, seed=3, **FAULTS), tmp_path / "f.safetensors")
+    chip = cimc.recompile(program, tmp_path / "f.safetensors", output=tmp_path / "c.cim")
+    assert chip.faults is not None
+    assert chip.provenance["fault_map"]["chip"] == "chip-3"
+    assert len(chip.provenance["fault_map"]["sha256"]) == 64
+    assert chip.provenance["recompiled"]["from"] == program.sha256
+    assert chip.golden is not None
+    again = Executor(chip, mode="noise-free").run(chip.golden.inputs).outputs["y"]
+    np.testing.assert_array_equal(again, chip.golden.outputs["y"])
+
+
+def test_ingredients_can_be_left_out(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    faults = sample(program, seed=3, **FAULTS)
+    skip = ("arrays", "rows", "columns", "polarity", "gain", "bias")
+    done = recompile(program, faults, skip=skip)
+    for name, layer in done.program.layers.items():
+        assert layer.word_lines is None
+        assert layer.bit_lines is None
+        assert layer.cells.gain.equal(program.layers[name].cells.gain)
+    for name, value in done.program.constants.items():
+        assert value.equal(program.constants[name])
+    with pytest.raises(UsageError, match="CIMC-U65"):
+        recompile(program, faults, skip=("row",))
+    with pytest.raises(UsageError, match="CIMC-U65"):
+        recompile(program, faults, method="luck")
+
+
+def test_writing_in_memory_is_the_same(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    faults = sample(program, seed=3, **FAULTS)
+    kept = recompile(program, faults, settings=RemapSettings(cells="codebook"))
+    assert kept.program.sha256 == ""
+    assert kept.report.sha256 is None
+    written = write(replace(kept.program), tmp_path / "k.cim")
+    other = recompile(
+        program, faults, settings=RemapSettings(cells="codebook"), output=tmp_path / "o.cim"
+    )
+    assert other.program.sha256 == written
