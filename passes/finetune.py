@@ -54,7 +54,8 @@ class Finetune(Pass):
         if run is None:
             return network
         from cimc.training.float_teacher import teacher_of
-        from cimc.training.for_chip import check_recipe, train_for_chip
+        from cimc.training.chip_recipe import check_recipe
+from cimc.training.for_chip import train_for_chip
         from cimc.training.loop import fit
         from cimc.training.trainable import TrainableNetwork
 

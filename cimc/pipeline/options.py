@@ -13,6 +13,7 @@ from cimc.passes import PASSES, load
 from cimc.pipeline.training_options import SECTION, check_with_target, merged
 from cimc.targets import Target, yaml_reader
 from cimc.targets.problems import Marks, Problem, dotted
+from cimc.training.chip_recipe import check_recipe
 from cimc.training.recipe import Recipe
 
 QUANTIZERS = ("lloyd", "n-multiplier", "uniform")
@@ -173,8 +174,9 @@ class Options:
             for_chip: The program is for the faults of one chip, and training too.
 
         Raises:
-            UsageError: CIMC-U41, an option that no pass has; CIMC-U38; CIMC-U50, CIMC-U56 and
-                CIMC-U57, the target or the quantizer cannot do what training is asked for.
+            UsageError: CIMC-U41, an option that no pass has; CIMC-U38; CIMC-U50, CIMC-U56,
+                CIMC-U57, CIMC-U70 and CIMC-U72, the target, the quantizer or what is known of the
+                chip is not for what training is asked for.
         """
         quantizer, levels = self._codebook(target)
         own: dict[str, dict[str, Any]] = {
@@ -204,6 +206,7 @@ class Options:
             return made
         chosen = values["quantize"]
         check_with_target(self.training or Recipe(), target, chosen["quantizer"], chosen["levels"])
+        check_recipe(self.training or Recipe(), chip=for_chip)
         after = () if for_chip else AGAIN
         return made + [_make(name, values[name]) for name in (TRAINED, *after)]
 

@@ -18,7 +18,8 @@ from cimc.pipeline.training_result import notes_of, report_of
 from cimc.pipeline.training_run import TrainingRequest, TrainingRun
 from cimc.quantizers.periphery.fit import Method
 from cimc.targets import Target
-from cimc.training.for_chip import check_recipe, train_for_chip
+from cimc.training.chip_recipe import check_recipe
+from cimc.training.for_chip import train_for_chip
 from cimc.training.reachable_levels import Use
 from cimc.training.recipe import Recipe
 from cimc.training.weights_back import SourceWeights

@@ -122,6 +122,15 @@ def test_faults_are_replaced_every_four_epochs_unless_said_otherwise() -> None:
     assert training_recipe(asdict(given)) == given
 
 
+def test_settings_of_faults_are_for_a_known_chip() -> None:
+    options = Options.gather({"training": {"variability": "ignore"}})
+    with pytest.raises(UsageError) as error:
+        options.passes(load_target("rram"), trained=True)
+    assert error.value.code == "CIMC-U70"
+    names = [p.name for p in options.passes(load_target("rram"), trained=True, for_chip=True)]
+    assert names[-2:] == ["remap", "finetune"]
+
+
 def test_a_line_of_the_nested_section_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("training:\n  epochs: 1\n  faults:\n    method: reachble\n")

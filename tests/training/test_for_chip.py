@@ -22,7 +22,8 @@ from cimc.lowering.emit import emit
 from cimc.lowering.lift import lift
 from cimc.program.model import DeviceProgram
 from cimc.targets import Target, load_target
-from cimc.training.for_chip import check_recipe, train_for_chip
+from cimc.training.chip_recipe import check_recipe
+from cimc.training.for_chip import train_for_chip
 from cimc.training.history import History
 from cimc.training.recipe import FaultTraining, Recipe
 from cimc.training.settings import Training
