@@ -25,7 +25,7 @@ Matrix = npt.NDArray[np.float32]
 #: Faults are counted in so many by so many parts of an array.
 _PARTS: Final = 16
 #: How the damage of a tile grows with the share of its cells that is stuck, once its rows have
-#: been permuted: measured 2 to 3 on ResNet-8 (docs/recompile.md).
+#: been permuted: measured 2 to 3 on ResNet-8 (docs/layout.md).
 _POWER: Final = 2.0
 #: Nothing is moved for less than this share of the damage.
 _WORTH: Final = 0.02
