@@ -53,8 +53,8 @@ class Finetune(Pass):
         run = context.training
         if run is None:
             return network
-        from cimc.training.float_teacher import teacher_of
         from cimc.training.chip_recipe import check_recipe
+        from cimc.training.float_teacher import teacher_of
         from cimc.training.for_chip import train_for_chip
         from cimc.training.loop import fit
         from cimc.training.trainable import TrainableNetwork
