@@ -18,6 +18,11 @@ NEEDS = {
     "02_torch_fashion": ("data/fashion-train.npz", "data/fashion-test.npz"),
     "03_text_recognizer": ("models/ppocr-rec.onnx", "data/lines.npz"),
     "04_train_for_the_chip": ("data/fashion-train.npz", "data/fashion-test.npz"),
+    "05_recompile_for_a_chip": (
+        "models/mnist-conv.onnx",
+        "data/digits.npz",
+        "data/digits-calibration.npz",
+    ),
 }
 #: Shares may differ so much between machines: other roundings, other draws in training.
 SHARE, COUNT = 0.02, 2
