@@ -61,7 +61,9 @@ def test_outputs_are_nearer_than_with_the_faults_ignored(
         assert report.output_error_after < report.output_error_before
         assert 0 < report.faulty_cells < report.cells
         assert report.unreachable_weights <= report.affected_weights + report.remapped_weights
-    assert errors["nearest"] < ignoring
+    # A stuck offset cell moves a row of every column, which nearest values cannot take back.
+    if not layout.startswith("offset"):
+        assert errors["nearest"] < ignoring
     assert errors["feedback"] < 0.5 * ignoring
 
 
