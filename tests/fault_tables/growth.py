@@ -134,6 +134,13 @@ def told(row: store.Row) -> str:
     return f"{row['seconds']:.1f} s, {row['peak_rss_mib']:.0f} MiB"
 
 
+def counted(kept: store.Store[Any]) -> str:
+    """Return a sentence on how many of the jobs are there, and when they were."""
+    there = [row for job in jobs() if (row := kept.get(job)) is not None]
+    commits = sorted({row["commit"] for row in there})
+    return f"{len(there)} of {len(jobs())} commands are there, run at {', '.join(commits)}."
+
+
 def _row(said: str, rows: list[store.Row | None]) -> list[str]:
     known = next((row for row in rows if row is not None), None)
     if known is None:
@@ -141,7 +148,7 @@ def _row(said: str, rows: list[store.Row | None]) -> list[str]:
     cells = [said, f"{known['weights']:,}", f"{known['faulty_cells']:,}"]
     for row in rows:
         cells += ["missing"] * 2 if row is None else [
-            f"{row['seconds']:.1f} ({row['inside_seconds']:.1f})", f"{row['peak_rss_mib']:,.0f}",
+            f"{row['seconds']:.1f} ({row['cpu_seconds']:.1f})", f"{row['peak_rss_mib']:,.0f}",
         ]  # fmt: skip
     return cells
 
@@ -156,10 +163,10 @@ def _exponent(x: list[float], y: list[float]) -> str:
 
 TEXT: Final = (
     "`cimc recompile PROGRAM --fault-map F --method M -o OUT --json` in a process of its own, two "
-    "threads, on a machine that other work shared. Seconds: of the whole command, reading, "
-    "writing and importing torch included, and in brackets of recompiling alone, as the command "
-    "reports them; memory: its peak resident set [MiB]. Target `rram`, 8 levels a column; stuck "
-    "cells half at G_min, half at G_max. The large networks have random weights and {images} "
+    "threads, on a machine that other work shared: seconds of the whole command, reading, "
+    "writing and importing torch (3 s) included, and in brackets those of the processor, which "
+    "other work leaves alone; memory: its peak resident set [MiB]. Target `rram`, 8 levels a "
+    "column; stuck cells half at G_min, half at G_max. Large networks have random weights and {images} "
     "calibration images, the small ones are trained and keep 128."
 )
 
@@ -181,11 +188,11 @@ def write(kept: store.Store[Any]) -> None:
     powers = []
     for method in METHODS:
         there = [r for n in NETWORKS if (r := kept.get(Job(n, RATE, method))) is not None]
-        by = _exponent([r["weights"] for r in there], [r["inside_seconds"] for r in there])
-        powers.append(f"{method}: weights to the power {by}")
-    text = TEXT.format(images=recompile_networks.IMAGES)
+        by = _exponent([r["weights"] for r in there], [r["cpu_seconds"] for r in there])
+        powers.append(f"{method}: processor seconds as weights to the power {by}")
+    text = f"{TEXT.format(images=recompile_networks.IMAGES)} {counted(kept)}"
     parts = [
-        Part("Weights", f"{RATE:.0%} of cells stuck. Growth: {'; '.join(powers)}.", header, sizes),
+        Part("Weights", f"{RATE:.0%} of cells stuck. {'; '.join(powers)}.", header, sizes),
         Part("Faults", f"{NETWORKS[NETWORK][0]}.", header, rates),
     ]
     write_page(

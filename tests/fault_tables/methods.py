@@ -78,10 +78,12 @@ ORDER: Final = (
     (("8",), ("all", "nearest"), 5),
     (_OTHERS, ("all",), 2),
     (_OTHERS, ("nearest",), 1),
-    (("8",), ("training", "rows-error-feedback", "ignore"), 2),
+    (("8",), ("rows-error-feedback", "rows", "error-feedback", "ignore"), 2),
     (_OTHERS, ("all",), 5),
-    (("8",), ("training", "rows-error-feedback", "ignore"), 5),
-    (_OTHERS, ("nearest", "training"), 3),
+    (("8",), ("rows-error-feedback", "rows", "error-feedback", "ignore"), 5),
+    (_OTHERS, ("nearest",), 5),
+    (("8",), ("training",), 5),
+    (_OTHERS, ("training",), 3),
     (tuple(SECTIONS), EVERY, 5),
 )
 
