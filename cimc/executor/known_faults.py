@@ -124,7 +124,7 @@ class StuckPlaces:
         g_us = np.where(state == 3, faults.conductance_us, levels[np.where(state == 3, 0, state)])
         cells = faults.cells.astype(np.int64)
         order = np.argsort(cells[:, 0], kind="stable")
-        array, row, column = cells[order, :3].T
+        array, row, column = map(np.ascontiguousarray, cells[order, :3].T)
         return cls(array, row, column, g_us[order].astype(np.float32))
 
     def on(self, array: int) -> tuple[Numbers, Numbers, Conductances]:

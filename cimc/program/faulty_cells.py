@@ -13,12 +13,14 @@ def faulty_cells(program: DeviceProgram) -> dict[str, int] | None:
     if program.faults is None:
         return None
     cells = program.faults.cells.astype(np.int64)
-    cells = cells[np.argsort(cells[:, 0], kind="stable")]
+    array, word, bit = map(
+        np.ascontiguousarray, cells[np.argsort(cells[:, 0], kind="stable"), :3].T
+    )
     counts = dict.fromkeys(program.layers, 0)
     for name, layer in program.layers.items():
         for block in (b for plane in range(planes_of(layer)) for b in blocks(layer, plane)):
-            low, high = np.searchsorted(cells[:, 0], (block.array, block.array + 1))
-            counts[name] += len(block.find(cells[low:high, 1], cells[low:high, 2])[2])
+            low, high = np.searchsorted(array, (block.array, block.array + 1))
+            counts[name] += len(block.find(word[low:high], bit[low:high])[2])
     return counts
 
 

@@ -42,6 +42,8 @@ class ChipFaults:
         values[AT_G_MIN], values[AT_G_MAX] = target.cell.g_min_us, target.cell.g_max_us
         given = cells[:, 3] == AT_CONDUCTANCE
         self._cells = cells
+        # Contiguous and of the type that is searched for, or every search would copy it.
+        self._array = np.ascontiguousarray(cells[:, 0], np.int64)
         self._us = np.where(given, us, values[cells[:, 3]]).astype(np.float32)
         self._middle = (target.cell.g_min_us + target.cell.g_max_us) / 2
         self._gains = faults
@@ -56,7 +58,7 @@ class ChipFaults:
 
     def count(self, array: int) -> int:
         """Return the faulty cells of an array [-]."""
-        low, high = np.searchsorted(self._cells[:, 0], (array, array + 1))
+        low, high = np.searchsorted(self._array, (array, array + 1))
         return int(high - low)
 
     def stuck_us(self, array: int) -> Matrix:
@@ -69,7 +71,7 @@ class ChipFaults:
         if array in self._kept:
             self._kept.move_to_end(array)
             return self._kept[array]
-        low, high = np.searchsorted(self._cells[:, 0], (array, array + 1))
+        low, high = np.searchsorted(self._array, (array, array + 1))
         cells = self._cells[low:high]
         rows = self._shape[0] or int(cells[:, 1].max(initial=-1)) + 1
         columns = self._shape[1] or int(cells[:, 2].max(initial=-1)) + 1
