@@ -156,3 +156,29 @@ def test_the_command(program: DeviceProgram, data: dict[str, Any], tmp_path: Pat
     assert (
         recompile(program, sample_faults(program, rate=0.1)).report.to_json()["training"] is None
     )
+
+
+class StoppedError(Exception):
+    """As if the process had been killed."""
+
+
+def test_killed_and_resumed_it_writes_the_same_program(
+    program: DeviceProgram, faults: FaultMap, data: dict[str, Any], tmp_path: Path
+) -> None:
+    def stop(what: str, share: float) -> None:
+        if what.startswith("train") and share > 0.6:
+            raise StoppedError
+
+    given: dict[str, Any] = {"train_data": data, "training": {**TRAINING, "keep": "last"}}
+    whole = recompile(program, faults, output=tmp_path / "a.cim", **given)
+    with pytest.raises(StoppedError):
+        recompile(program, faults, output=tmp_path / "b.cim", progress=stop, **given)
+    assert not (tmp_path / "b.cim").exists()
+    with pytest.raises(UsageError) as caught:
+        recompile(program, faults, output=tmp_path / "b.cim", **given)
+    assert caught.value.code == "CIMC-U58"
+    resumed = recompile(program, faults, output=tmp_path / "b.cim", resume=True, **given)
+    assert resumed.report.training is not None
+    assert resumed.report.training.resumed
+    assert resumed.report.sha256 == whole.report.sha256
+    assert not (tmp_path / "b.cim.training").exists()

@@ -108,3 +108,22 @@ def test_ignored_variability_is_in_evaluations_only() -> None:
     want = by_executor(network, target, nominal, x, "ideal")
     np.testing.assert_allclose(trained, want, atol=2e-5 * np.abs(want).max())
     assert np.abs(trained - judged).max() > 0.01 * np.abs(want).max()
+
+
+def gradients(net: TrainableNetwork, x: torch.Tensor) -> list[torch.Tensor]:
+    net.train().zero_grad()
+    result = net([x], CHIP).outputs[0]
+    (result * torch.linspace(-1, 1, result.shape[1])).sum().backward()
+    return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+
+@pytest.mark.parametrize("gradient", ["straight-through", "detached"])
+@pytest.mark.parametrize("kind", ["pair", "digital slices"])
+def test_ways_of_gradients_agree(kind: str, gradient: str) -> None:
+    """Backward is the clean operation with the weights there are on the chip."""
+    first, _, _, x = trainable(kind, gains=True, gradient="no-grad")
+    second, *_ = trainable(kind, gains=True, gradient=gradient)
+    one, other = gradients(first, x), gradients(second, x)
+    assert len(one) == len(other) > 4
+    for g, h in zip(one, other, strict=True):
+        torch.testing.assert_close(g, h, rtol=1e-3, atol=1e-4 * float(g.abs().max()) + 1e-7)
