@@ -166,8 +166,8 @@ TEXT: Final = (
     "threads, on a machine that other work shared: seconds of the whole command, reading, "
     "writing and importing torch (3 s) included, and in brackets those of the processor, which "
     "other work leaves alone; memory: its peak resident set [MiB]. Target `rram`, 8 levels a "
-    "column; stuck cells half at G_min, half at G_max. Large networks have random weights and {images} "
-    "calibration images, the small ones are trained and keep 128."
+    "column; stuck cells half at G_min, half at G_max. Large networks have random weights and "
+    "{images} calibration images, the small ones are trained and keep 128."
 )
 
 
