@@ -9,8 +9,11 @@ from typing import Any
 from cimc.faults import FaultMap
 from cimc.fleets.settings import FleetSettings
 from cimc.pipeline.recompile import Recompiler
+from cimc.pipeline.recompile_training import ChipTraining
+from cimc.pipeline.training_run import TrainingRequest
 from cimc.program.model import DeviceProgram
 from cimc.remap.settings import RemapSettings
+from cimc.verification.data import load_data
 
 #: Makes the program of one chip and writes it to a path; returns it, and the keys of the report.
 ForChip = Callable[[FaultMap, Path], tuple[DeviceProgram, Mapping[str, Any]]]
@@ -23,21 +26,23 @@ def recompiler(program: DeviceProgram, settings: FleetSettings) -> ForChip:
     chosen: dict[str, Any] = {"seed": settings.seed}
     if settings.cells is not None:
         chosen["cells"] = settings.cells
-    options: dict[str, Any] = {}
-    for name in ("train_data", "recipe"):
-        if getattr(settings, name) is not None:
-            options[name] = getattr(settings, name)
     shared = Recompiler(
         program,
         method=settings.method,
         data=settings.data,
         settings=RemapSettings(**chosen),
         skip=settings.skip,
-        **options,
     )
+    samples = None if settings.train_data is None else load_data(settings.train_data)
+
+    def training(output: Path) -> ChipTraining | None:
+        request = TrainingRequest(samples)
+        return ChipTraining.of(request, settings.recipe, None, shared.target, output=output)
+
+    training(Path("any.cim"))  # what cannot be trained like that is refused before the first chip
 
     def for_chip(faults: FaultMap, output: Path) -> tuple[DeviceProgram, Mapping[str, Any]]:
-        result = shared.for_chip(faults, output=output)
+        result = shared.for_chip(faults, output=output, training=training(output))
         return result.program, result.report.to_json()
 
     return for_chip
