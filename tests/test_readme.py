@@ -83,6 +83,7 @@ def test_the_tour_of_the_readme_runs(tour: Path) -> None:
         result = CliRunner().invoke(main, words[1:] + few)
         assert result.exit_code in ((0, 1) if words[1] == "verify" else (0,)), result.output
     made = {"model.cim", "trained.cim", "cost.svg", "cost.json", "array0.csv", "outputs.npz"}
+    made |= {"chip.safetensors", "chip.cim"}
     assert made <= {path.name for path in tour.iterdir()}
 
 
@@ -111,5 +112,5 @@ def test_the_module_runs_as_the_command() -> None:
         [sys.executable, "-m", "cimc", "--help"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0
-    for verb in ("compile", "verify", "sensitivity", "run", "inspect", "target"):
+    for verb in ("compile", "recompile", "verify", "sensitivity", "run", "inspect", "target"):
         assert re.search(rf"^  {verb}\b", done.stdout, re.MULTILINE)
