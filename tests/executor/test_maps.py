@@ -200,3 +200,24 @@ def test_a_correlated_field_is_that_of_the_place() -> None:
     rows, mirrored = (Executor(p, seed=4).run({"x": x}).outputs["y"] for p in (program, turned))
     np.testing.assert_allclose(rows, mirrored[::-1], rtol=1e-6)
     assert np.ptp(rows[:, 0]) > 0.01
+
+
+@pytest.mark.parametrize("mode", ["ideal", "noise-free"])
+@pytest.mark.parametrize("kind", ["differential-pair", "twin-arrays", "own-states"])
+def test_pairs_that_changed_places_have_a_negative_gain(kind: str, mode: str) -> None:
+    """G+ and G- of some columns exchanged: the same products, through converters too."""
+    program = mlp(kind, extras=False)
+    layers = {}
+    for name, layer in program.layers.items():
+        columns = layer.geometry.columns
+        turned = torch.arange(columns) % 3 == 1
+        plus, minus = layer.cells.planes
+        planes = (torch.where(turned, minus, plus), torch.where(turned, plus, minus))
+        gain = layer.cells.gain.expand(columns) * torch.where(turned, -1.0, 1.0)
+        cells = replace(layer.cells, planes=planes, gain=gain.contiguous())
+        layers[name] = replace(layer, cells=cells)
+    other = replace(program, layers=layers)
+    check(other)
+    x = {"x": inputs()}
+    one, two = (Executor(p, mode).run(x).outputs["y"] for p in (program, other))
+    np.testing.assert_allclose(one, two, rtol=1e-6, atol=1e-6)
