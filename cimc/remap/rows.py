@@ -25,8 +25,7 @@ def importance_of(
 
     That is ``1 / (H^-1)_ii`` of the rows of its tile: what is left of ``H_ii`` when all others are
     free to move.  Rows are assigned before error feedback, so the diagonal of H itself would
-    overrate errors that feedback repairs.  (Measured on ResNet-8, 10 % of the cells stuck: the
-    output error after feedback is 2 to 8 % lower than with ``H_ii``.)
+    overrate errors that feedback repairs (docs/layout.md).
 
     Args:
         blocks: Rows and the second moments (or covariances) of their inputs, as
