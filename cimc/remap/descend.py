@@ -29,8 +29,8 @@ def descend(
     h: Tensor,
     choice: Tensor,
     *,
-    sweeps: int = 6,
-    gain: float = 1e-3,
+    sweeps: int = 4,
+    gain: float = 0.005,
 ) -> tuple[Tensor, Tensor]:
     """Improve choices, some rows after others.
 
