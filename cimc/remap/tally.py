@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,9 @@ from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
 
 #: Levels an analog cell is thought to have where there is no codebook [-].
-_LEVELS = 16
+_LEVELS: Final = 16
+#: By how much sums of the same conductances may differ, as a share of a column's largest weight.
+_ROUNDING: Final = 1e-5
 
 
 def tally(
@@ -46,9 +50,15 @@ def tally(
         cells=found.cells,
         faulty_cells=found.faulty_cells,
         affected_weights=found.affected_weights,
-        remapped_weights=int((value != own).sum()) if remapped.remapped else 0,
+        remapped_weights=_changed(own, value) if remapped.remapped else 0,
         unreachable_weights=unreachable,
     )
+
+
+def _changed(own: Tensor, value: Tensor) -> int:
+    """Return how many weights are others, what float32 sums of the same cells may differ aside."""
+    least = _ROUNDING * own.abs().amax(1, keepdim=True)
+    return int(((value - own).abs() > least).sum())
 
 
 def half_step(own: Tensor, codebook: Codebook | None) -> Tensor:
