@@ -26,7 +26,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo 'Setting up $(VENV) (once; torch is the big part) ...'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		-c constraints.txt -e '.[dev,docs]'
+		-c constraints.txt -e '.[dev,docs,fleet]'
 	@touch $@
 
 demo: $(VENV)/ready
