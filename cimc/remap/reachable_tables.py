@@ -82,19 +82,22 @@ class Tables:
         return torch.bucketize(key.contiguous(), self.ends, out_int32=True)
 
 
-def merged(values: Tensor, states: tuple[Tensor, ...], cost: Tensor) -> Part:
+def merged(
+    values: Tensor, states: tuple[Tensor, ...], cost: Tensor, *, same: float = _SAME
+) -> Part:
     """Return tables sorted, with one and the same entry wherever values differ by rounding only.
 
     Args:
         values: ``(tables, v)``, in any order.
         states: Of each plane, of the same shape.
         cost: Of each entry, 0 to 1; of equal values the cheapest is taken.
+        same: Share of the largest value by which neighbours may differ and yet be one.
     """
     values = values.double()
-    same = _SAME * float(values.abs().max())
+    near = same * float(values.abs().max())
     order = torch.argsort(values, dim=1, stable=True)
     ordered = torch.gather(values, 1, order)
-    new = torch.diff(ordered, dim=1, prepend=ordered[:, :1]) > same
+    new = torch.diff(ordered, dim=1, prepend=ordered[:, :1]) > near
     run = new.cumsum(1)
     rank = torch.argsort(run + torch.gather(cost.double(), 1, order) / 2, dim=1, stable=True)
     # The first of each run in this order stands for all of it; runs keep their places.

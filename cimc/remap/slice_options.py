@@ -182,7 +182,7 @@ def _masks(
 
 
 def _part(steps: Tensor, mask: int, on: tuple[int, ...]) -> Part:
-    """Return the sums of all sets of some bits, the least current of equal ones.
+    """Return the sums of all sets of some bits; of equal ones the first pattern, as codes have it.
 
     Args:
         steps: What bit 1 of each slice adds, ``(tables, slices)`` [uS].
@@ -200,7 +200,7 @@ def _part(steps: Tensor, mask: int, on: tuple[int, ...]) -> Part:
     states = tuple(
         (bits.get(k, none) * on[k]).to(torch.uint8).expand(values.shape) for k in range(len(on))
     )
-    return merged(values, states, cost)
+    return merged(values, states, cost, same=0.0)
 
 
 def _patterns(
