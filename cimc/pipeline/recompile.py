@@ -6,9 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-from cimc.errors import UsageError
 from cimc.executor import Executor
 from cimc.executor.one_by_one import made_for, notes
 from cimc.faults import FaultMap, checked, load_fault_map
@@ -19,33 +18,25 @@ from cimc.lowering.lift import lift
 from cimc.passbase import Progress, silent
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
-from cimc.pipeline.recompile_report import RecompileReport, RecompileResult
+from cimc.pipeline.recompile_report import RecompileResult, report_of
+from cimc.pipeline.recompile_settings import MethodName, converter_method, settings_of
 from cimc.pipeline.recompile_training import ChipTraining, Trained
-from cimc.pipeline.report import peak_rss_mib
 from cimc.pipeline.training_run import TrainingRequest
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
-from cimc.quantizers.periphery.fit import Method
 from cimc.remap.converters import SAMPLES, VECTORS, fit_adcs
 from cimc.remap.originals import originals_of, restored
 from cimc.remap.physical import ChipFaults
 from cimc.remap.remap import remap
-from cimc.remap.report import RemapResult, total_error
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
 from cimc.training.recipe import Recipe
 from cimc.training.settings import UserLoss
 from cimc.verification.data import Data
 
-#: Ingredients of ``feedback`` that can be left out.
-INGREDIENTS: Final = (
-    "arrays", "rows", "columns", "polarity", "feedback", "descent", "retarget", "gain", "bias"
-)  # fmt: skip
 #: How far a program run exactly may be from the network it was made of, relative.
 _TOLERANCE: Final = 1e-3
-
-MethodName = Literal["nearest", "feedback"]
 
 
 def recompile(
@@ -124,7 +115,8 @@ class Recompiler:
                 are calibration data.
             data: Calibration inputs in place of those in the program.
             settings: In place of the defaults; ``method`` and ``skip`` win.
-            skip: Ingredients to leave out, see :data:`INGREDIENTS`.
+            skip: Ingredients to leave out, see
+                :data:`cimc.pipeline.recompile_settings.INGREDIENTS`.
 
         Raises:
             ProgramError: The program cannot be read.
@@ -139,7 +131,7 @@ class Recompiler:
         self._network = lift(self._program)
         self.target = Target.from_plain(loaded.target, name="the program's target")
         self._data = _data(data, self._program, self._network)
-        self.settings = _settings(settings, method, skip, self._data)
+        self.settings = settings_of(settings, method, skip, self._data)
 
     def for_chip(
         self,
@@ -181,7 +173,7 @@ class Recompiler:
                 self.target,
                 faults,
                 use=self.settings.cells,
-                method=_method(self._program.provenance),
+                method=converter_method(self._program.provenance),
                 output=output,
                 progress=progress,
             )
@@ -202,7 +194,7 @@ class Recompiler:
         if training is not None:
             training.done(output)
         report = replace(
-            _report(made, done, self.settings.method, output, warnings),
+            report_of(made, done, self.settings.method, output, warnings),
             seconds=time.perf_counter() - start,
             chip=faults.chip,
             training=None if trained is None else trained.report,
@@ -216,7 +208,7 @@ class Recompiler:
             network,
             self.target,
             chip,
-            _method(self._program.provenance),
+            converter_method(self._program.provenance),
             Sampling(self._data, SAMPLES, VECTORS, seed=seed),
             lambda share: progress("fit-converters", share),
         )
@@ -267,76 +259,3 @@ def _data(
     if data is None and program.calibration is not None:
         data = program.calibration.inputs
     return samples.calibration(data, network)
-
-
-def _settings(
-    settings: RemapSettings | None,
-    method: str | None,
-    skip: Sequence[str],
-    data: Data | None,
-) -> RemapSettings:
-    given = settings or RemapSettings()
-    if method is None and data is None:
-        given = replace(given, method="nearest")
-    if method is not None:
-        if method not in ("nearest", "feedback"):
-            raise UsageError(
-                "CIMC-U65", f"there is no method {method!r}", hint="nearest or feedback"
-            )
-        given = replace(given, method=method)  # type: ignore[arg-type]
-    for name in skip:
-        if name not in INGREDIENTS:
-            raise UsageError(
-                "CIMC-U65",
-                f"there is no ingredient {name!r} to skip",
-                hint="one of " + ", ".join(INGREDIENTS),
-            )
-    left_out: dict[str, Any] = dict.fromkeys(skip, False)
-    given = replace(given, **left_out)
-    if given.method == "feedback" and data is None:
-        raise UsageError(
-            "CIMC-U66",
-            "error feedback needs calibration data, and the program holds none",
-            hint="--data X.npz, or --method nearest",
-        )
-    return given
-
-
-def _method(provenance: Mapping[str, Any]) -> Method:
-    """Return how the program's converter ranges were found."""
-    for step in provenance.get("pipeline", ()):
-        if isinstance(step, Mapping) and step.get("pass") == "fit-converters":
-            options = step.get("options", {})
-            return Method(
-                str(options.get("input_method", "search")),
-                str(options.get("adc_method", "search")),
-                float(options.get("percentile", 99.99)),
-            )
-    return Method("search", "search", 99.99)
-
-
-def _report(
-    program: DeviceProgram,
-    done: RemapResult,
-    method: str,
-    output: str | Path | None,
-    warnings: tuple[str, ...],
-) -> RecompileReport:
-    layers = done.layers
-    return RecompileReport(
-        program=None if output is None else str(output),
-        sha256=program.sha256 or None,
-        chip="",
-        method=method,
-        cells=sum(layer.cells for layer in layers),
-        faulty_cells=sum(layer.faulty_cells for layer in layers),
-        affected_weights=sum(layer.affected_weights for layer in layers),
-        remapped_weights=sum(layer.remapped_weights for layer in layers),
-        unreachable_weights=sum(layer.unreachable_weights for layer in layers),
-        output_error_before=total_error(layers, before=True),
-        output_error_after=total_error(layers, before=False),
-        seconds=0.0,
-        peak_rss_mib=peak_rss_mib(),
-        warnings=warnings,
-        layers=layers,
-    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from cimc.pipeline.report import TrainingReport
+from cimc.pipeline.report import TrainingReport, peak_rss_mib
 from cimc.program.model import DeviceProgram
-from cimc.remap.report import LayerReport
+from cimc.remap.report import LayerReport, RemapResult, total_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +68,31 @@ class RecompileResult:
 
     program: DeviceProgram
     report: RecompileReport
+
+
+def report_of(
+    program: DeviceProgram,
+    done: RemapResult,
+    method: str,
+    output: str | Path | None,
+    warnings: tuple[str, ...],
+) -> RecompileReport:
+    """Return the report of a program, but for chip, time and training."""
+    layers = done.layers
+    return RecompileReport(
+        program=None if output is None else str(output),
+        sha256=program.sha256 or None,
+        chip="",
+        method=method,
+        cells=sum(layer.cells for layer in layers),
+        faulty_cells=sum(layer.faulty_cells for layer in layers),
+        affected_weights=sum(layer.affected_weights for layer in layers),
+        remapped_weights=sum(layer.remapped_weights for layer in layers),
+        unreachable_weights=sum(layer.unreachable_weights for layer in layers),
+        output_error_before=total_error(layers, before=True),
+        output_error_after=total_error(layers, before=False),
+        seconds=0.0,
+        peak_rss_mib=peak_rss_mib(),
+        warnings=warnings,
+        layers=layers,
+    )

@@ -1,0 +1,77 @@
+"""How a program is to be recompiled: settings checked and filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+from cimc.errors import UsageError
+from cimc.quantizers.periphery.fit import Method
+from cimc.remap.settings import RemapSettings
+from cimc.verification.data import Data
+
+#: Ingredients of ``feedback`` that can be left out.
+INGREDIENTS: Final = (
+    "arrays", "rows", "columns", "polarity", "feedback", "descent", "retarget", "gain", "bias"
+)  # fmt: skip
+
+MethodName = Literal["nearest", "feedback"]
+
+
+def settings_of(
+    settings: RemapSettings | None,
+    method: str | None,
+    skip: Sequence[str],
+    data: Data | None,
+) -> RemapSettings:
+    """Return the settings of remapping.
+
+    Args:
+        settings: What they start from; None: the defaults.
+        method: Wins; None: ``nearest`` where there are no calibration data.
+        skip: Ingredients that are left out.
+        data: Calibration inputs.
+
+    Raises:
+        UsageError: CIMC-U65, there is no such method or ingredient; CIMC-U66, ``feedback`` without
+            calibration data.
+    """
+    given = settings or RemapSettings()
+    if method is None and data is None:
+        given = replace(given, method="nearest")
+    if method is not None:
+        if method not in ("nearest", "feedback"):
+            raise UsageError(
+                "CIMC-U65", f"there is no method {method!r}", hint="nearest or feedback"
+            )
+        given = replace(given, method=method)  # type: ignore[arg-type]
+    for name in skip:
+        if name not in INGREDIENTS:
+            raise UsageError(
+                "CIMC-U65",
+                f"there is no ingredient {name!r} to skip",
+                hint="one of " + ", ".join(INGREDIENTS),
+            )
+    left_out: dict[str, Any] = dict.fromkeys(skip, False)
+    given = replace(given, **left_out)
+    if given.method == "feedback" and data is None:
+        raise UsageError(
+            "CIMC-U66",
+            "error feedback needs calibration data, and the program holds none",
+            hint="--data X.npz, or --method nearest",
+        )
+    return given
+
+
+def converter_method(provenance: Mapping[str, Any]) -> Method:
+    """Return how the program's converter ranges were found."""
+    for step in provenance.get("pipeline", ()):
+        if isinstance(step, Mapping) and step.get("pass") == "fit-converters":
+            options = step.get("options", {})
+            return Method(
+                str(options.get("input_method", "search")),
+                str(options.get("adc_method", "search")),
+                float(options.get("percentile", 99.99)),
+            )
+    return Method("search", "search", 99.99)
