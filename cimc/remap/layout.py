@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cimc.ir.layer import CrossbarLayer
-from cimc.remap.columns import assign_columns
+from cimc.remap.columns import assign_columns, healthiest_offset
 from cimc.remap.damage import TileDamage
 from cimc.remap.floor import Floor, Room
 from cimc.remap.kinds import kinds_of
@@ -171,11 +171,26 @@ class _Work:
 
     def _laid(self, tile: TileLines) -> TileLines:
         """Return a tile where it is to lie; the floor is told."""
-        name, count = self.layer.name, tile.columns.stop - tile.columns.start
+        name = self.layer.name
         self.floor.release(name, tile)
-        room = self.floor.room(name, tile)
+        before, lost, laid, signs = self._assigned(tile)
+        if tile.layout.extra and self.settings.columns:
+            start = healthiest_offset(tile, self.floor.room(name, tile), self.faults)
+            _, other, where, polarity = self._assigned(start)
+            if other < lost:
+                lost, laid, signs = other, where, polarity
+        self.before += before
+        self.after += lost
+        self.signs[tile.group, tile.columns] = signs
+        self.floor.take(name, laid)
+        return laid
+
+    def _assigned(self, tile: TileLines) -> tuple[float, float, TileLines, Signs]:
+        """Return what a tile loses where it starts, and where it is best, and that place."""
+        room = self.floor.room(self.layer.name, tile)
         damage = self._damage(tile, room.words, room.places)
-        best = np.arange(len(tile.word_lines)), np.arange(count), self._signs(tile)
+        signs = self.signs[tile.group, tile.columns]
+        best = np.arange(len(tile.word_lines)), np.arange(len(signs)), signs
         before = lost = damage.total(*best)
         for _ in range(_ROUNDS):
             found = self._round(tile, room, damage, *best)
@@ -186,12 +201,9 @@ class _Work:
             best, lost = found, now
             if little:
                 break
-        self.before += before
-        self.after += lost
-        line, place, self.signs[tile.group, tile.columns] = best
+        line, place, signs = best
         laid = self._moved(tile, room, line, place) if lost < before else tile
-        self.floor.take(name, laid)
-        return laid
+        return before, lost, laid, signs
 
     def _round(
         self,
@@ -211,9 +223,6 @@ class _Work:
             both = self.settings.polarity and self.alone
             place, signs = assign_columns(damage, line, free, signs, both=both)
         return line, place, signs
-
-    def _signs(self, tile: TileLines) -> Signs:
-        return self.signs[tile.group, tile.columns]
 
     @staticmethod
     def _moved(tile: TileLines, room: Room, line: Index, place: Index) -> TileLines:

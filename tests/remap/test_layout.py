@@ -162,6 +162,28 @@ def test_a_dead_bit_line_costs_nothing_when_there_is_a_spare() -> None:
     assert sorted(tile.bit_lines.tolist()) == [0, 2, 6, 8, 10]
 
 
+@pytest.mark.parametrize("spare", [0, 1])
+def test_offset_cells_move_to_the_healthiest_bit_line(spare: int) -> None:
+    target = device("offset", {"array.spare_columns": spare})
+    layer, wanted = placed(target, 8, 11 - spare)
+    (tile,) = tiles_of(layer)
+    dead = np.array([(0, r, tile.bit_lines[-1], 1 + r % 2) for r in range(8)], np.int32)
+    chip = replace(fault_map(target, 16, 0.0), cells=dead, conductance_us=np.zeros(8, np.float32))
+    faults, importance = ChipFaults(chip, target), torch.ones(1, 8)
+    columns = replace(NONE, columns=True)
+    found = arrange(layer, wanted, importance, faults, target, columns, Floor([layer], target))
+    laid = found.applied(layer)
+    (moved,) = tiles_of(laid)
+    assert moved.bit_lines[-1] != tile.bit_lines[-1]
+    after = damage(laid, faults, wanted, importance, target)
+    assert after == pytest.approx(found.after, rel=1e-2, abs=1e-3)
+    if spare:
+        assert after == 0.0
+    else:  # one column is lost instead of all
+        assert after < 0.6 * damage(layer, faults, wanted, importance, target)
+        assert sorted(moved.bit_lines.tolist()) == list(range(12))
+
+
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(
     st.sampled_from(sorted(CHANGES)),
