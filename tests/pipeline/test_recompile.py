@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import cimc
 from cimc.errors import FaultMapError, UsageError
@@ -17,7 +19,9 @@ from cimc.pipeline.recompile import Recompiler, recompile
 from cimc.program import read, write
 from cimc.program.model import DeviceProgram
 from cimc.remap.settings import RemapSettings
+from tests.passes.networks import model
 from tests.pipeline.test_layouts import LAYOUTS, network, samples, target
+from tests.verification.onnx_models import linear_chain
 
 __all__ = ["network"]
 
@@ -178,3 +182,64 @@ def test_writing_in_memory_is_the_same(network: Path, tmp_path: Path) -> None:
         program, faults, settings=RemapSettings(cells="codebook"), output=tmp_path / "o.cim"
     )
     assert other.program.sha256 == written
+
+
+def test_a_weight_read_twice_and_an_opaque_operator(tmp_path: Path) -> None:
+    """The layer is made for the inputs of both places, and every run sees the same weight."""
+    r = np.random.default_rng(2)
+
+    def normal(*shape: int) -> np.ndarray:
+        return (r.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
+
+    nodes = [
+        helper.make_node("Conv", ["x", "w", "b"], ["a"], pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["p"]),
+        helper.make_node("Conv", ["p", "w"], ["c"], pads=[1] * 4),
+        helper.make_node("GlobalAveragePool", ["c"], ["d"]),
+        helper.make_node("Flatten", ["d"], ["e"]),
+        helper.make_node("Unique", ["e"], ["u", "", "k"], sorted=1),
+        helper.make_node("MatMul", ["e", "v"], ["y"]),
+        helper.make_node("Cast", ["k"], ["i"], to=1),
+    ]
+    constants = {"w": normal(4, 4, 3, 3), "b": normal(4), "v": normal(4, 3)}
+    path = tmp_path / "shared.onnx"
+    onnx.save(model(nodes, {"x": ["n", 4, 5, 5]}, {"y": ["n", 3], "i": ["k"]}, constants), path)
+    x = {"x": r.standard_normal((40, 4, 5, 5)).astype(np.float32)}
+    program = compile_model(str(path), target=target("pair"), data=x, levels=8).program
+    faults = sample(program, seed=3, rate=0.2)
+    ideal = Executor(program, mode="ideal").run(x).outputs["y"]
+    ignored = Executor(laid_over(program, faults)[0], mode="ideal").run(x).outputs["y"]
+    chip = recompile(program, faults).program
+    after = Executor(chip, mode="ideal").run(x).outputs["y"]
+    assert np.square(after - ideal).sum() < 0.3 * np.square(ignored - ideal).sum()
+
+
+def test_a_trained_program_stays_the_one_that_was_trained(tmp_path: Path) -> None:
+    """What a chip is to do is what the trained weights do, not the float ones before."""
+    path = linear_chain(tmp_path / "chain.onnx")
+    x = np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32)
+    labels = np.random.default_rng(1).integers(0, 3, 64)
+    program = compile_model(
+        str(path),
+        target="rram",
+        levels=8,
+        data={"x": x},
+        train_data={"x": x, "labels": labels},
+        training={"epochs": 2, "learning_rate": 0.1, "validation": 0.0},
+        output=tmp_path / "t.cim",
+    ).program
+    assert program.calibration is not None
+    assert not program.calibration.constants
+    one, two = (sample(program, seed=s, rate=0.15) for s in (1, 2))
+    recompile(tmp_path / "t.cim", one, output=tmp_path / "one.cim")
+    direct = recompile(tmp_path / "t.cim", two, output=tmp_path / "two.cim").program
+    again = recompile(tmp_path / "one.cim", two, output=tmp_path / "three.cim").program
+    assert direct.golden is not None
+    programs = {"program": program, "direct": direct, "again": again}
+    ideal = {
+        name: Executor(one, mode="ideal").run({"x": x}).outputs["y"]
+        for name, one in programs.items()
+    }
+    np.testing.assert_allclose(ideal["direct"], ideal["again"], atol=1e-4)
+    spread = np.square(ideal["program"] - ideal["program"].mean(0)).sum()
+    assert np.square(ideal["direct"] - ideal["program"]).sum() < 0.05 * spread
