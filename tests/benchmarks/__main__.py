@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 from tests.benchmarks import BENCHMARKS, peers
 from tests.benchmarks.harness import Result
-from tests.zoo.results import FOLDER, write_table
+from tests.zoo.results import FOLDER, table_row, write_table
 
 TABLE = "benchmarks"
 HEADER = ("what", "measured", "bar", "passed", "others on the same work, same run")
@@ -37,17 +37,21 @@ def main() -> int:
     """Return 0 when every measurement was made and passed, else 1."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--only", choices=list(BENCHMARKS), help="run this one")
-    parser.add_argument("--write", action="store_true", help=f"write docs/results/{TABLE}.md")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write docs/results/{TABLE}.md; with --only that one's row and figures",
+    )
     given = parser.parse_args()
-    if given.only and given.write:
-        parser.error("--write needs all of them")
     results = []
     for name in [given.only] if given.only else list(BENCHMARKS):
         result = run(name)
         results.append(result)
         if result is not None:
             print(result.line(), flush=True)
-    if given.write:
+    if given.write and given.only:
+        update(results[0])
+    elif given.write:
         made = {result.name: result for result in results if result is not None}
         write(made)
     return 0 if all(result is not None and result.passed for result in results) else 1
@@ -63,6 +67,27 @@ def write(made: dict[str, Result]) -> None:
     lines += [result.line() for result in made.values()]
     with (FOLDER / f"{TABLE}.md").open("a", encoding="utf-8") as file:
         file.write("\n".join([*lines, "```", ""]))
+
+
+def update(result: Result | None) -> None:
+    """Put one measurement into the table and under it, in place of an older one."""
+    if result is None:
+        return
+    path = FOLDER / f"{TABLE}.md"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    shown = table_row(row(result.name, result))
+    for start, text in (
+        (f"| {result.name} |", shown),
+        (f'{{"name": "{result.name}"', result.line()),
+    ):
+        there = [k for k, line in enumerate(lines) if line.startswith(start)]
+        if there:
+            lines[there[0]] = text
+        else:
+            kind = "| " if start.startswith("|") else "{"
+            last = max(k for k, line in enumerate(lines) if line.startswith(kind))
+            lines.insert(last + 1, text)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def row(name: str, result: Result | None) -> Sequence[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from tests.benchmarks import recompile_networks
 from tests.benchmarks.harness import Result
 from tests.fault_tables.growth import recompiled
@@ -23,6 +25,7 @@ def measure() -> Result:
         "levels": 8,
         "cells_stuck": RATE,
         "calibration_images": recompile_networks.IMAGES,
+        "load_average": os.getloadavg()[0],
         "nearest_seconds": nearest["seconds"],
         "nearest_bar": NEAREST_BAR,
     }

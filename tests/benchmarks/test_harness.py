@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import BENCHMARKS
+from tests.benchmarks import __main__ as table
 from tests.benchmarks.harness import Result, child, fastest
 
 
@@ -70,3 +71,16 @@ def test_every_measurement_has_its_module() -> None:
         assert spec.origin is not None
         with open(spec.origin, encoding="utf-8") as file:
             assert "\ndef measure() -> Result:" in file.read()
+
+
+def test_one_measurement_takes_its_place_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table, "FOLDER", tmp_path)
+    page = tmp_path / f"{table.TABLE}.md"
+    page.write_text('| what |\n| --- |\n| a | 1 s |\n\n```json\n{"name": "a", "value": 1}\n```\n')
+    table.update(Result("b", 3.0, "s", 2.0, {}))
+    table.update(Result("a", 1.5, "s", 2.0, {}))
+    lines = page.read_text().splitlines()
+    assert lines[2:4] == ["| a | 1.5 s | ≤ 2 s | yes |  |", "| b | 3 s | ≤ 2 s | no |  |"]
+    assert [json.loads(line)["value"] for line in lines if line.startswith("{")] == [1.5, 3.0]
