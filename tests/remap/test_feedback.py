@@ -14,6 +14,7 @@ from cimc.quantizers import feedback as levels_only
 from cimc.quantizers.feedback import damped, output_error
 from cimc.remap.descend import descend
 from cimc.remap.feedback import feedback
+from cimc.remap.feedback_rows import rows_of
 from cimc.remap.options import CellFaults, Options, options_of
 from cimc.remap.pair_options import pair_options
 from tests.remap.small_layers import Case, case, reachable
@@ -168,3 +169,21 @@ def test_groups_are_walked_each_in_its_own_order() -> None:
         index = slice(group, group + 1)
         alone, _ = feedback(wanted[index], options[index], h[index])
         assert torch.allclose(alone, both[index])
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("gains", ["none", "mild", "wild"])
+@pytest.mark.parametrize("kind", ["pair", "offset", "digital"])
+def test_row_after_row_is_the_same_as_all_at_once(kind: str, gains: str, own: bool) -> None:
+    for seed in range(6):
+        made = case(kind, seed, gains=gains, own_states=own)
+        options = of_case(made)
+        draw = torch.Generator().manual_seed(seed)
+        wanted = 10 * made.cells.gain.abs().max() * torch.randn(made.shape, generator=draw)
+        value, _ = options.nearest(wanted)
+        rows = rows_of(options)
+        for row in range(made.shape[1]):
+            some, choice = rows.nearest(row, wanted[:, row].numpy())
+            assert np.allclose(some, value[:, row].numpy(), rtol=1e-5, atol=1e-5)
+            again = options[:, row].values(torch.from_numpy(np.ascontiguousarray(choice)))
+            assert np.allclose(some, again.numpy(), rtol=1e-5, atol=1e-5)
