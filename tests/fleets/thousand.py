@@ -158,7 +158,7 @@ def write(work: Path, chips: int) -> None:
         table.append([*row, f"{max(peak):.0f}", f"{np.median(memory):.0f}"])
     shutil.copy(work / "alone" / "yield.svg", ROOT / "docs" / "pictures" / "fleet-yield.svg")
     title = f"A fleet of {chips:,} chips"
-    command = "python -m tests.fleets.thousand WORK --write"
+    command = f"python -m tests.fleets.thousand WORK --chips {chips} --write"
     header = ["fleet", "killed (-9)", "rows", "programs", "differ from *alone*"]
     header += [
         "a chip, median [s]",
@@ -183,11 +183,12 @@ def note(work: Path, chips: int) -> str:
     ]
     accuracy = np.array([r["accuracy"] for r in found])
     rate = np.array([r["fault_rate"] for r in found])
-    for low in np.arange(0.0, MOST, 0.05):
-        part = accuracy[(rate >= low) & (rate <= low + 0.05)]
+    facts.append("")
+    for low in (0.0, 0.05, 0.1, 0.15):
+        high = low + 0.05 if low + 0.06 < MOST else 1.0  # what was drawn may be a little more
+        part = accuracy[(rate >= low) & (rate < high)]
         if part.size:
             facts += [
-                "",
                 f"* {100 * low:.0f} to {100 * low + 5:.0f} % stuck: mean top-1 "
                 f"{100 * part.mean():.2f} %, worst of {part.size} chips {100 * part.min():.2f} %",
             ]
