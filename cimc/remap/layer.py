@@ -49,19 +49,19 @@ def refit(
     if _lays(settings):
         assert layer.row_tiles is not None
         importance = importance_of(wanted.blocks, layer.row_tiles, layer.geometry.shape)
-    for _ in range(max(1, settings.rounds)):
+    rounds = 1 if importance is None else max(1, settings.rounds)
+    for left in reversed(range(rounds)):
         if importance is not None:
             found = arrange(laid, moved / scale, importance, chip, target, settings, floor)
             laid = found.applied(laid)
         options = options_for(laid, chip, target, settings)
         value, choice = choose(wanted, options, settings, scale)
         gain = best_gain(wanted, value) if settings.gain else scale
-        error = wanted.error(value * gain)
+        error = wanted.error(value * gain) if rounds > 1 else 0.0
         if best is None or error < best.error:
             best = _Round(error, laid, options, value, choice, gain)
-        if importance is None:
-            break
-        scale, moved = gain, value * gain + _pull(wanted, value * gain)
+        if left:
+            scale, moved = gain, value * gain + _pull(wanted, value * gain)
     assert best is not None
     _move(floor, laid, best.layer)
     return _made(wanted, best, settings)
