@@ -248,3 +248,29 @@ def test_no_faults() -> None:
     none = CellFaults.none(made.cells.planes)
     assert not none.has_gains
     assert all(bool(s.isnan().all()) for s in none.stuck_us)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("gains", ["none", "mild"])
+def test_large_layers_take_another_way_to_the_same_values(
+    kind: str, gains: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without tables of all sums or differences, and few candidates at a time."""
+    for seed in range(4):
+        made = case(kind, seed, own_states=True, gains=gains, slices=5 if kind == "digital" else 3)
+        use = "codebook" if kind == "conductance" else "states"
+        given = (made.cells, made.encoding, made.faults, made.target)
+        settings = {"use": use, "levels": made.levels, "column_tile": made.column_tile}
+        wanted = wanted_of(made, seed)
+        value, _ = options_of(*given, **settings).nearest(wanted)
+        with monkeypatch.context() as small:
+            small.setattr("cimc.remap.pair_options.MOST_DIFFERENCES", 0)
+            small.setattr("cimc.remap.slice_options.MOST_SUMS", 0)
+            small.setattr("cimc.remap.slice_options._AT_ONCE", 60)
+            small.setattr("cimc.remap.reachable_sums._AT_ONCE", 60)
+            options = options_of(*given, **settings)
+            other, choice = options.nearest(wanted)
+        near = 2e-6 * scale_of(made)
+        assert torch.allclose((other - wanted).abs(), (value - wanted).abs(), rtol=0, atol=near)
+        cells = to_cells(made.cells, options, choice)
+        assert torch.allclose(ideal_weight(made, cells), other, rtol=0, atol=near)
