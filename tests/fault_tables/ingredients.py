@@ -78,9 +78,12 @@ SPARES: Final = {
         "4 word lines of 256": {"array.spare_rows": 4},
         "8 bit lines of 256": {"array.spare_columns": 8},
         "one array of 4": {"chip.spare_arrays": 1},
-        "all of these": {"array.spare_rows": 4, "array.spare_columns": 8, "chip.spare_arrays": 1},
+        "all of these, of 5 arrays": {
+            "chip.arrays_per_core": 5, "array.spare_rows": 4, "array.spare_columns": 8,
+            "chip.spare_arrays": 1,
+        },
     }.items()
-}
+}  # fmt: skip
 
 
 def cells(way: Way, faults: Faults, base: Base = BASE) -> list[Job]:
