@@ -80,10 +80,12 @@ def target(program: DeviceProgram) -> Target:
     return Target.from_plain(program.target, name="x")
 
 
-def test_the_graph_computes_what_the_chip_does(program: DeviceProgram) -> None:
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_the_graph_computes_what_the_chip_does(program: DeviceProgram, rounds: int) -> None:
     """Cells, maps, signs, gains and constants together, against the executor on the fault map."""
     faults = sample(program, rate=0.2, conductance_share=0.3, seed=2)
-    done = remap(lift(program), target(program), faults, RemapSettings(), data(program))
+    settings = RemapSettings(rounds=rounds)
+    done = remap(lift(program), target(program), faults, settings, data(program))
     made = emit(done.network, target(program), {})
     made = replace(made, faults=faults.record())
     x = inputs(16, 7)
