@@ -20,8 +20,12 @@ BUDGETS: Final = (0.5, 1.0, 2.0)
 #: Lines of the first picture; sections of the second.
 LINES: Final = ("ignore", "nearest", "rows-error-feedback", "all", "training")
 LEVELS: Final = ("4", "8", "16", "2-bit", "3-bit", "4-bit")
-MODE: Final[Mode] = "chip"
 SHOWN: Final = (0.01, *RATES[1:])
+
+
+def mode_of(section: str) -> Mode:
+    """Return what figures of a section are of: bit-serial reads of many chips take too long."""
+    return "ideal" if SECTIONS[section].base.target == "otp" else "chip"
 
 
 def upper(value: Estimate) -> float:
@@ -37,7 +41,8 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
     for way, said in CHOICES.items():
         if way not in SECTIONS[section].ways:
             continue
-        value = gap(store, cells(section, way, rate, MODE), MODE)
+        mode = mode_of(section)
+        value = gap(store, cells(section, way, rate, mode), mode)
         if value is None:
             unknown = True
         elif upper(value) <= budget:
@@ -45,11 +50,11 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
     return "not known yet" if unknown else "none"
 
 
-def curve(store: Store, section: str, way: str) -> list[tuple[float, float, float]]:
+def curve(store: Store, section: str, way: str, mode: Mode) -> list[tuple[float, float, float]]:
     """Return rate [%], gap and half the width of its interval [point], where there are any."""
     found = []
     for rate in SECTIONS[section].rates:
-        value = gap(store, cells(section, way, rate, MODE), MODE)
+        value = gap(store, cells(section, way, rate, mode), mode)
         if value is not None:
             found.append((100 * rate, value.mean, value.half or 0.0))
     return found
@@ -69,24 +74,24 @@ def draw(store: Store) -> None:
     from matplotlib import pyplot as plt
 
     mpl.rcParams["svg.hashsalt"] = "cimc"
-    for name, title, lines in (
-        ("faults-methods", "8 levels a layer, differential pairs",
+    found: tuple[tuple[str, str, Mode, float, list[tuple[str, str, str]]], ...] = (
+        ("faults-methods", "8 levels a layer, pairs; converters and noise", "chip", 100.0,
          [("8", way, WAYS[way].said) for way in LINES]),
-        ("faults-levels", "all methods, no training",
+        ("faults-levels", "all methods, no training; no converters, no noise", "ideal", 3.0,
          [(s, "all", SECTIONS[s].title.lower()) for s in LEVELS]),
-    ):  # fmt: skip
+    )  # fmt: skip
+    for name, title, mode, top, lines in found:
         figure, axis = plt.subplots(figsize=(7, 4.2))
         for k, (section, way, label) in enumerate(lines):
-            _draw(axis, curve(store, section, way), label, f"C{k}")
+            _draw(axis, curve(store, section, way, mode), label, f"C{k}")
         for budget in BUDGETS:
             axis.axhline(budget, color="0.8", lw=0.8, zorder=0)
         axis.set(
             title=title, xlabel="stuck cells [%]", ylabel="gap to float [point of top-1]",
-            yscale="symlog", ylim=(-0.2, 100),
+            yscale="symlog", ylim=(-0.2, top),
         )  # fmt: skip
-        axis.set_yticks(
-            [0, 0.5, 1, 2, 5, 10, 20, 50], ["0", "0.5", "1", "2", "5", "10", "20", "50"]
-        )
+        ticks = [tick for tick in (0, 0.5, 1, 2, 3, 5, 10, 20, 50) if tick <= top]
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.legend(fontsize=8)
         figure.tight_layout()
         figure.savefig(PICTURES / f"{name}.svg", metadata={"Date": None})
@@ -101,8 +106,14 @@ TEXT: Final = (
     "`cimc recompile`, `training` is feedback and at most 3 epochs of fault-aware training, "
     "`none` means that not even training was enough: discard the chip, or use it for another "
     "network. A method counts when the whole 95 % interval over maps is within. Chips have the "
-    "target's converters and noise; figures are those of [faults-methods](faults-methods.md)."
+    "target's converters and noise, unless said otherwise."
 )
+
+
+def titled(section: str) -> str:
+    """Return what the table calls a section."""
+    exact = " (without converters and noise)" if mode_of(section) == "ideal" else ""
+    return f"{SECTIONS[section].title}{exact}"
 
 
 def write(store: Store) -> None:
@@ -111,8 +122,8 @@ def write(store: Store) -> None:
     parts = [Part("", "", (), (), after=MARK), Part("", TEXT, (), ())]
     for budget in BUDGETS:
         rows = [
-            [found.title, *(choice(store, name, rate, budget) for rate in SHOWN)]
-            for name, found in SECTIONS.items()
+            [titled(name), *(choice(store, name, rate, budget) for rate in SHOWN)]
+            for name in SECTIONS
         ]
         header = ["cells and levels", *(f"{rate:.0%} stuck" for rate in SHOWN)]
         parts.append(Part(f"At most {budget:g} point{'s' * (budget > 1)} lost", "", header, rows))
