@@ -62,7 +62,7 @@ def remap_nearest(
         weight = layer.geometry.from_matrix(fit.value, tuple(old.shape))
         tensors[layer.weight] = weight.to(old.dtype).contiguous()
         layers[name] = made
-        report = tally(layer, made, own, fit.value, chip, target, settings)
+        report = tally(layer, made, own, fit.value, chip, target, settings, fit.value)
         if name in inputs:
             x = inputs.pop(name)
             wrong = ignoring(layer, chip, target)

@@ -28,6 +28,7 @@ def tally(
     chip: ChipFaults,
     target: Target,
     settings: RemapSettings,
+    reachable: Tensor | None = None,
 ) -> LayerReport:
     """Return the figures of a layer, without its errors.
 
@@ -39,11 +40,14 @@ def tally(
         chip: Its faults.
         target: The device.
         settings: What cells may hold.
+        reachable: The nearest value to each weight without faults that its cells can reach; None:
+            is found out.
     """
     found = counts(remapped, cell_faults(remapped, chip))
     unreachable = 0
     if remapped.remapped and found.affected_weights:
-        reachable, _ = options_for(remapped, chip, target, settings).nearest(own)
+        if reachable is None:
+            reachable, _ = options_for(remapped, chip, target, settings).nearest(own)
         unreachable = int(((reachable - own).abs() > half_step(own, layer.codebook)).sum())
     return LayerReport(
         layer=layer.name,
