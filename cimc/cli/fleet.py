@@ -26,7 +26,9 @@ _FAILURES_SHOWN = 20
     "fleet", short_help="Recompile PROGRAM for every chip of a directory of fault maps."
 )
 @click.argument("program", required=False)
-@click.option("--fault-maps", metavar="DIR", help="Fault maps, one a chip: .safetensors and .csv files.")
+@click.option(
+    "--fault-maps", metavar="DIR", help="Fault maps, one a chip: .safetensors and .csv files."
+)
 @click.option("-o", "--output", metavar="OUTDIR", help="Directory for CHIP.cim and fleet.sqlite.")
 @click.option(
     "--workers",
