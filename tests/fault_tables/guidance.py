@@ -9,7 +9,6 @@ from tests.fault_tables.methods import RATES, SECTIONS, cells, gap
 from tests.fault_tables.pages import write_page
 from tests.fault_tables.ways import WAYS
 from tests.job_store.pages import Part
-from tests.training_tables.stats import Estimate
 from tests.zoo.cache import ROOT
 
 PICTURES: Final = ROOT / "docs" / "pictures"
@@ -28,11 +27,6 @@ def mode_of(section: str) -> Mode:
     return "ideal" if SECTIONS[section].base.target == "otp" else "chip"
 
 
-def upper(value: Estimate) -> float:
-    """Return the upper end of the interval of a gap [point]; the mean of a single map."""
-    return value.mean + (value.half or 0.0)
-
-
 def choice(store: Store, section: str, rate: float, budget: float) -> str:
     """Return the cheapest method whose gap is at most a budget, its whole interval; or none."""
     if rate not in SECTIONS[section].rates:
@@ -43,9 +37,9 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
             continue
         mode = mode_of(section)
         value = gap(store, cells(section, way, rate, mode), mode)
-        if value is None:
-            unknown = True
-        elif upper(value) <= budget:
+        if value is None or value.half is None:
+            unknown = True  # one map says nothing of others
+        elif value.mean + value.half <= budget:
             return f"{said} ({value.mean:.1f})" + (", or less" if unknown else "")
     return "not known yet" if unknown else "none"
 
