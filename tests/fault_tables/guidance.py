@@ -37,9 +37,10 @@ def choice(store: Store, section: str, rate: float, budget: float) -> str:
             continue
         mode = mode_of(section)
         value = gap(store, cells(section, way, rate, mode), mode)
-        if value is None or value.half is None:
-            unknown = True  # one map says nothing of others
-        elif value.mean + value.half <= budget:
+        # One map that is good says nothing of others; one that is bad is enough.
+        if value is None or (value.half is None and value.mean <= budget):
+            unknown = True
+        elif value.mean + (value.half or 0.0) <= budget:
             return f"{said} ({value.mean:.1f})" + (", or less" if unknown else "")
     return "not known yet" if unknown else "none"
 
