@@ -15,7 +15,7 @@ html_theme = "furo"
 html_title = f"cimc {version}"
 
 myst_enable_extensions = ["deflist", "fieldlist"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
 
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
