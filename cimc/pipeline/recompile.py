@@ -25,7 +25,7 @@ from cimc.pipeline.training_run import TrainingRequest
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
-from cimc.remap.converters import SAMPLES, VECTORS, fit_adcs
+from cimc.remap.converters import FEW_VECTORS, SAMPLES, VECTORS, fit_adcs
 from cimc.remap.originals import originals_of, restored
 from cimc.remap.physical import ChipFaults
 from cimc.remap.remap import remap
@@ -204,12 +204,13 @@ class Recompiler:
     def _fitted(self, network: Network, faults: FaultMap, progress: Progress) -> Network:
         chip = ChipFaults(faults, self.target)
         seed = int(self._program.provenance.get("seed", 0))
+        vectors = FEW_VECTORS if self.settings.method == "nearest" else VECTORS
         return fit_adcs(
             network,
             self.target,
             chip,
             converter_method(self._program.provenance),
-            Sampling(self._data, SAMPLES, VECTORS, seed=seed),
+            Sampling(self._data, SAMPLES, vectors, seed=seed),
             lambda share: progress("fit-converters", share),
         )
 

@@ -21,6 +21,8 @@ from cimc.targets import Target
 #: Most calibration samples and vectors a layer that ranges are fitted to [-].
 SAMPLES: Final = 128
 VECTORS: Final = 512
+#: The same where programs are to be made in seconds: nearest values move ranges little.
+FEW_VECTORS: Final = 128
 #: Bins of a histogram that is not looked at.
 _BINS: Final = 1
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import torch
 from torch import Tensor
+
+#: Conductances that are told apart, and looked up column by column, at most [-].
+_FEW: Final = 32
 
 
 def per_weight(value: Tensor, shape: torch.Size) -> Tensor:
@@ -85,6 +88,18 @@ def nearest_state(g_us: Tensor, states_us: Tensor, column: Tensor) -> Tensor:
     if table.ndim == 1:
         table, order = table.sort(stable=True)
         return order[torch.bucketize(wide, (table[1:] + table[:-1]) / 2)].to(torch.uint8)
+    # A chip's stuck cells have few conductances, mostly two: each column answers once for each.
+    values, which = torch.unique(wide, return_inverse=True)
+    if len(values) > _FEW:
+        return _nearest_of_each(wide, table, column)
+    found = torch.empty((len(values), len(table)), dtype=torch.uint8)
+    for k, value in enumerate(values.tolist()):
+        found[k] = (table - value).abs_().argmin(1)
+    return found[which, column.to(torch.int64)]
+
+
+def _nearest_of_each(wide: Tensor, table: Tensor, column: Tensor) -> Tensor:
+    """Return the state nearest to each of many different conductances, uint8."""
     away = torch.full_like(wide, torch.inf)
     found = torch.zeros(wide.shape, dtype=torch.uint8)
     for number, states in enumerate(table.T):
