@@ -47,7 +47,7 @@ def relative_groups(
         },
         {
             "params": list(constants.values()),
-            "units": [outputs.get(n, unit_of_constant(v)) for n, v in constants.items()],
+            "units": [_unit_of(v, outputs.get(n)) for n, v in constants.items()],
             "lr_scale": 1.0,
         },
     ]
@@ -72,11 +72,11 @@ def unit_of_weight(layer: CrossbarLayer, weight: Tensor) -> Tensor:
 
 @torch.no_grad()
 def units_of_biases(network: Network, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the size of what is added to each bias of a crossbar layer, by the bias's name.
+    """Return the size of what each bias of a crossbar layer is added to, by the bias's name.
 
-    One number for a whole bias would move the channels of a network with folded BatchNorms by
-    many times their outputs: a channel's unit is the root mean square of its weighted sum, of
-    inputs as calibration saw them, taken as uncorrelated.  Without calibration there are none.
+    One number for a whole bias would move some channels of a network with folded BatchNorms by
+    many times their outputs: a channel's unit is at most the root mean square of its weighted sum,
+    of inputs as calibration saw them, taken as uncorrelated.  Without calibration there are none.
 
     Args:
         network: With its crossbar layers.
@@ -106,6 +106,14 @@ def bias_of(node: Node) -> str | None:
         return None
     bias = node.args[2]
     return str(bias.target) if isinstance(bias, Node) and bias.op == "get_attr" else None
+
+
+@torch.no_grad()
+def _unit_of(value: Tensor, output: Tensor | None) -> Tensor:
+    """Return the unit of a constant: its own size, at most that of what it is added to."""
+    if output is None:
+        return unit_of_constant(value)
+    return torch.minimum(unit_of_constant(value), output) if bool(value.any()) else output
 
 
 @torch.no_grad()

@@ -38,11 +38,13 @@ def test_every_option_reaches_the_pipeline(call: Call, given: dict[str, Any]) ->
         *("--converter-ranges", "percentile", "--percentile", 99),
         *("--train-data", "t.npz", "--epochs", 4, "--resume", "--checkpoint", "c"),
         *("--training-device", "cuda", "--save-weights", "w.safetensors"),
+        *("--fault-map", "f.safetensors"),
     )
     assert done.code == 5
     given.pop("progress")
     assert given == {
         "model": "m.onnx",
+        "fault_map": "f.safetensors",
         "target": "t.yaml",
         "output": "o.cim",
         "quantizer": "uniform",

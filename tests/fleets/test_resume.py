@@ -200,7 +200,8 @@ def test_two_at_once(fleet: Fleet, tmp_path: Path) -> None:
 
 
 SCRIPT = """
-import functools, sys
+import functools, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job is started without
 import cimc.fleets.fleet as module
 from cimc.cli import main
 from tests.fleets import stand_in

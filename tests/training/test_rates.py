@@ -10,7 +10,13 @@ from torch import nn
 from cimc.ir import rewrite
 from cimc.training.optimizer import Stepper
 from cimc.training.parallel import Ranks
-from cimc.training.rates import bias_of, unit_of_constant, unit_of_weight, units_of_biases
+from cimc.training.rates import (
+    bias_of,
+    relative_groups,
+    unit_of_constant,
+    unit_of_weight,
+    units_of_biases,
+)
 from cimc.training.recipe import Recipe
 from cimc.verification.data import Data
 from tests.passes.networks import conv_net, lowered
@@ -89,3 +95,10 @@ def test_units_of_biases_are_sizes_of_channels():
     assert bool((units[name] <= 1.1 * expected).all())
     assert bool((units[name] >= 0.7 * expected).all())
     assert bias_of(nodes[gemm.uses[0].node]) in units
+    # A bias moves in its own size, but no channel by more than its weighted sum.
+    small = {name: torch.full_like(units[name], 1e-3)}
+    large = {name: torch.full_like(units[name], 1e6)}
+    none = {name: torch.zeros_like(units[name])}
+    for bias, unit in ((small, small[name]), (large, units[name]), (none, units[name])):
+        (found,) = relative_groups(net, weights, bias)[1]["units"]
+        torch.testing.assert_close(found, unit)
