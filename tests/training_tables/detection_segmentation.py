@@ -90,13 +90,14 @@ def write(store: Store) -> None:
         rows = []
         for levels in LEVELS:
             rows += [row(store, network, levels, m) for m in TRAINED]
-            rows.append(row(store, network, levels, "noisy", longer=True))
+            if any(store.scores(cells(network, levels, "noisy", longer=True), "clean")):
+                rows.append(row(store, network, levels, "noisy", longer=True))
         header = ["levels", "method", f"no noise: {unit}", "gap", f"1 % noise: {unit}", "gap"]
-        later = cell(of(store.scores(controls(network), "clean")))
-        text = (
-            f"Float: {networks.float_score(network):.2f}; trained on for {LONGER_EPOCHS} epochs "
-            f"without levels and noise: {later}."
-        )
+        text = f"Float: {networks.float_score(network):.2f}"
+        later = store.scores(controls(network), "clean")
+        if any(later):
+            text += f"; trained on for {LONGER_EPOCHS} epochs without levels: {cell(of(later))}"
+        text += "."
         parts.append(Part(f"{network} [{told}]", text, header, rows))
     text = TEXT.format(
         samples=SAMPLES, epochs=OWN["epochs"], delta=DELTA, test=networks.TEST_DENSE

@@ -174,6 +174,8 @@ def write(store: Store) -> None:
         rows = [row(store, n, b, v, p) for n, b, v, p in entries() if n == network]
         text = f"Float: {networks.float_score(network):.2f} % on 10,000 test images."
         parts.append(Part(network, text, header, rows))
+        if not any(store.scores(longer_jobs(), "clean")):
+            continue  # has not been run
         rows = [row(store, network, b, v, False, True) for b in BITS for v in VARIANTS]
         controls = [control(network, seed) for seed in SEEDS]
         text = (
