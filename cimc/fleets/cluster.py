@@ -90,6 +90,7 @@ class Cluster:
 
         left = iter(tasks)
         running: dict[Future, Task] = {}
+        suspects: list[Task] = []
 
         def handed_out(count: int) -> list[Future]:
             some = [(self._submit(task), task) for task in islice(left, count)]
@@ -104,24 +105,35 @@ class Cluster:
             raise_errors=False,
         )
         for future, result in done:
-            record = self._record(future, result, running.pop(future))
+            task = running.pop(future)
             for more in handed_out(1):
                 done.add(more)
-            yield record
+            if self._lost(future, result):
+                suspects.append(task)
+            else:
+                yield result
+        # The scheduler blames every chip that waited for a worker that died: each again, alone.
+        for task in suspects:
+            future = self._submit(task)
+            ((_, result),) = as_completed(
+                [future], loop=self._client.loop, with_results=True, raise_errors=False
+            )
+            lost = self._lost(future, result)
+            yield failed(task.record, lost_worker(None, self._address)) if lost else result
 
     def _submit(self, task: Task) -> Future:
         # Not pure: the same chip may have to be worked on twice, after a failure.
         return self._client.submit(work, self._job, task, pure=False)
 
-    def _record(self, future: Future, result: Any, task: Task) -> Record:
-        """Return what a worker found, or why there is nothing."""
+    def _lost(self, future: Future, result: Any) -> bool:
+        """Whether workers died with a chip; anything else that went wrong is raised."""
         from distributed.scheduler import KilledWorker
 
         if isinstance(result, Record):
-            return result
+            return False
         error = future.exception()
         if isinstance(error, KilledWorker):
-            return failed(task.record, lost_worker(None, self._address))
+            return True
         raise error
 
     def close(self) -> None:
