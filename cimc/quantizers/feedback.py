@@ -99,7 +99,7 @@ def feedback(weight: Tensor, levels: Tensor, h: Tensor) -> Tensor:
     groups, rows, columns = weight.shape
     # Ascending: the factor is walked from its last row, so that the largest curvature comes first.
     order = torch.argsort(h.diagonal(dim1=1, dim2=2), dim=1, stable=True)
-    factor = _factor(_permuted(h, order)).to(weight.dtype)
+    factor = cholesky(permuted(h, order)).to(weight.dtype)
     scale = factor.diagonal(dim1=1, dim2=2)
     index = order[:, :, None].expand(groups, -1, columns)
     target = torch.gather(weight, 1, index)
@@ -199,14 +199,17 @@ def output_error(weight: Tensor, quantized: Tensor, h: Tensor) -> float:
     return float((difference * (h @ difference)).sum()) / total if total > 0 else 0.0
 
 
-def _permuted(h: Tensor, order: Tensor) -> Tensor:
+def permuted(h: Tensor, order: Tensor) -> Tensor:
     """Return H with rows and columns in the given order, ``(groups, rows, rows)``."""
+    if len(h) == 1 and len(order) == 1:
+        return h[:, order[0]][:, :, order[0]]
+    h = h.expand(max(len(h), len(order)), -1, -1)
     rows = torch.gather(h, 1, order[:, :, None].expand_as(h))
     return torch.gather(rows, 2, order[:, None, :].expand_as(h))
 
 
-def _factor(h: Tensor) -> Tensor:
-    """Return upper triangular R with ``R' R = H``, damping further where H is not definite.
+def cholesky(h: Tensor) -> Tensor:
+    """Return upper triangular R with ``R' R = H``, float64; damped where H is not definite.
 
     Raises:
         UsageError: CIMC-U34, no damping makes it definite.

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cimc.remap.feedback import BLOCK, lost, permuted
+from cimc.quantizers.feedback import permuted
+from cimc.remap.feedback import BLOCK, lost
 from cimc.remap.feedback_rows import Choices, Floats, Rows, rows_of
 from cimc.remap.options_types import Options
 

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cimc.errors import UsageError
-from cimc.quantizers.feedback import DAMP, damped
+from cimc.quantizers.feedback import cholesky, permuted
 from cimc.remap.feedback_order import hardest_last
 from cimc.remap.feedback_rows import Floats, rows_of
 from cimc.remap.options_types import Options
@@ -24,8 +23,6 @@ from cimc.remap.options_types import Options
 #: Rows whose errors are spread over all others at once, and over others of the same block.
 BLOCK: Final = 128
 SMALL_BLOCK: Final = 16
-#: How often the damping may grow tenfold where second moments are not definite.
-_TRIES: Final = 8
 
 
 def feedback(
@@ -90,28 +87,3 @@ def lost(factor: Floats, error: Floats) -> Floats:
     else:
         product = np.matmul(factor[:, None], error)[:, 0]
     return product
-
-
-def permuted(h: Tensor, order: Tensor) -> Tensor:
-    """Return H with rows and columns in the given order, ``(groups, rows, rows)``."""
-    if len(h) == 1 and len(order) == 1:
-        return h[:, order[0]][:, :, order[0]]
-    h = h.expand(max(len(h), len(order)), -1, -1)
-    rows = torch.gather(h, 1, order[:, :, None].expand_as(h))
-    return torch.gather(rows, 2, order[:, None, :].expand_as(h))
-
-
-def cholesky(h: Tensor) -> Tensor:
-    """Return upper triangular R with ``R' R = H``, float64; damped where H is not definite.
-
-    Raises:
-        UsageError: CIMC-U34, no damping makes it definite.
-    """
-    wide = h.double()
-    for attempt in range(_TRIES):
-        factor: Tensor
-        factor, info = torch.linalg.cholesky_ex(wide, upper=True)
-        if not bool(info.any()):
-            return factor
-        wide = damped(wide, DAMP * 10.0 ** (attempt - 2))
-    raise UsageError("CIMC-U34", "second moments are not positive semidefinite")
