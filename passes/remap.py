@@ -41,6 +41,7 @@ class Remap(Pass):
         retarget: Aim at the outputs of the float network.
         gain: Correct the gain of every column.
         bias: Correct the mean of every output channel.
+        healthy: Make layers without faults anew too.
         rounds: Alternations of layout and feedback [-].
         samples: Most calibration samples [-].
         vectors: Most input vectors a layer [-].
@@ -67,6 +68,7 @@ class Remap(Pass):
     retarget: bool = True
     gain: bool = True
     bias: bool = True
+    healthy: bool = False
     rounds: int = 1
     samples: int = 128
     vectors: int = 8192

@@ -44,6 +44,11 @@ _SHOWN = 30
     help="Leave out: arrays, rows, columns, polarity, feedback, descent, retarget, gain, bias.",
 )
 @click.option(
+    "--healthy",
+    is_flag=True,
+    help="Make layers without faults anew too: on a chip with few faults that gains most.",
+)
+@click.option(
     "--train-data",
     metavar="X.npz",
     help="Train for the chip on these samples, with 'labels' or by distillation.",
@@ -76,7 +81,7 @@ def recompile_command(as_json: bool, **given: Any) -> None:
     check_output(output, folder=True)
     chosen = {name: given[name] for name in ("cells", "seed") if given[name] is not None}
     skip = tuple(s.strip() for s in (given["skip"] or "").split(",") if s.strip())
-    settings = RemapSettings(**chosen)
+    settings = RemapSettings(**chosen, healthy=given["healthy"])
     with (
         going_on(given["train_data"], given["checkpoint"] or f"{output}.training"),
         progress_bar() as progress,

@@ -25,6 +25,8 @@ class RemapSettings:
         retarget: Aim at the outputs of the float network from the inputs there really are.
         gain: Correct the digital gain of every column.
         bias: Correct the mean of every output channel.
+        healthy: Make layers anew that have no faults, and whose inputs are those of any chip, with
+            the values that ``cells`` allows; otherwise they stay as they were compiled.
         rounds: Alternations of permutation and error feedback [-].
         samples: Most calibration samples used [-].
         vectors: Most input vectors a layer for the curvature [-].
@@ -43,6 +45,7 @@ class RemapSettings:
     retarget: bool = True
     gain: bool = True
     bias: bool = True
+    healthy: bool = False
     rounds: int = 1
     samples: int = 128
     vectors: int = 8192

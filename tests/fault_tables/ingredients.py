@@ -51,13 +51,13 @@ def without(name: str) -> Way:
 
 NEAREST: Final = Way("nearest", "feedback", NOTHING)
 ALL: Final = Way("all", "feedback")
-ONE_ROUND: Final = Way("- second round", "feedback", {"rounds": 1})
+TWO_ROUNDS: Final = Way("+ second round", "feedback", {"rounds": 2})
 KINDS: Final = {
     name: Way(f"all: {said}", "feedback", {"cells": name}) for name, said in CELLS.items()
 }
 TABLES: Final[dict[str, tuple[Way, ...]]] = {
     "alone": (NEAREST, *(alone(name) for name in SWITCHES)),
-    "left out": (ALL, *(without(name) for name in SWITCHES), ONE_ROUND),
+    "left out": (ALL, *(without(name) for name in SWITCHES), TWO_ROUNDS),
     "cells": tuple(KINDS.values()),
 }
 #: Kinds of faults: uniform ones of two rates, clustered ones of the second.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.fault_tables import networks
 from tests.fault_tables.jobs import MAPS, Base, Faults, Job, Mode, Store
 from tests.fault_tables.pages import counted, gap_cell, write_page
-from tests.fault_tables.ways import TRAINING, TRAINING_SAMPLES, WAYS
+from tests.fault_tables.ways import TRAINING_SAMPLES, WAYS
 from tests.job_store.pages import Part
 from tests.training_tables.pages import against, constant
 from tests.training_tables.stats import Estimate, cell, difference, of
@@ -36,12 +36,14 @@ class Section:
         base: The program.
         ways: Columns.
         rates: Rows.
+        epochs: Of training: at most 3 are asked for, where most is asked for [-].
     """
 
     title: str
     base: Base
     ways: tuple[str, ...]
     rates: tuple[float, ...] = RATES
+    epochs: int = 1
 
 
 def pair(levels: int, *, per_column: bool = False) -> Base:
@@ -59,7 +61,7 @@ def sliced(bits: int) -> Base:
 EVERY: Final = tuple(WAYS)
 #: In the order in which they are run; a section is run from its left to its right.
 SECTIONS: Final = {
-    "8": Section("Differential pairs, 8 levels a layer", pair(8), EVERY),
+    "8": Section("Differential pairs, 8 levels a layer", pair(8), EVERY, epochs=3),
     "8-column": Section(
         "Differential pairs, 8 levels a column (the default)",
         pair(8, per_column=True),
@@ -72,49 +74,72 @@ SECTIONS: Final = {
     "3-bit": Section("Bit-sliced, 3 bits", sliced(3), EVERY),
     "2-bit": Section("Bit-sliced, 2 bits", sliced(2), EVERY),
 }
-_OTHERS: Final = ("4", "16", "4-bit", "3-bit", "2-bit", "8-column")
-#: Which methods of which sections come first, on how many maps; then all the rest.
+_PAIRS: Final = ("4", "16", "8-column")
+_SLICED: Final = ("4-bit", "3-bit", "2-bit")
+_UNTRAINED: Final = EVERY[:-1]
+#: Which methods of which sections come first; then all the rest.
 ORDER: Final = (
-    (("8",), ("all", "nearest"), 5),
-    (_OTHERS, ("all",), 2),
-    (_OTHERS, ("nearest",), 1),
-    (("8",), ("rows-error-feedback", "rows", "error-feedback", "ignore"), 2),
-    (_OTHERS, ("all",), 5),
-    (("8",), ("rows-error-feedback", "rows", "error-feedback", "ignore"), 5),
-    (_OTHERS, ("nearest",), 5),
-    (("8",), ("training",), 5),
-    (_OTHERS, ("training",), 3),
-    (tuple(SECTIONS), EVERY, 5),
+    (("8",), ("all", "nearest")),
+    (("8",), _UNTRAINED),
+    (_PAIRS, _UNTRAINED),
+    (_SLICED, _UNTRAINED),
+    (("8",), ("training",)),
+    (_PAIRS, ("training",)),
+    (_SLICED, ("training",)),
+    (tuple(SECTIONS), EVERY),
 )
+
+
+def is_sliced(section: str) -> bool:
+    """Return whether inputs are read bit by bit."""
+    return SECTIONS[section].base.target == "otp"
+
+
+def ways(section: str, mode: Mode = "ideal") -> tuple[str, ...]:
+    """Return the columns of a section: bit-serial reads of chips are for one of them alone."""
+    return ("all",) if is_sliced(section) and mode == "chip" else SECTIONS[section].ways
 
 
 def cells(section: str, way: str, rate: float, mode: Mode = "ideal") -> list[Job]:
     """Return the recompilations of one cell of a table, one a map.
 
-    Chips of pairs are scored in both modes at once; bit-serial reads take a hundred times as long
-    as exact ones, so bit-sliced chips are scored in each mode by a job of its own.
+    Chips of pairs are scored in both modes at once; bit-serial reads take fifty times as long as
+    exact ones, so bit-sliced chips are scored in each mode by a job of its own.
     """
-    found = SECTIONS[section]
+    found, chosen, maps = SECTIONS[section], WAYS[way], MAPS
     modes: tuple[Mode, ...] = ("ideal", "chip")
-    if found.base.target == "otp":
+    if is_sliced(section):
         modes = (mode,)
-    return WAYS[way].jobs(found.base, Faults(rate), MAPS, modes)
+        if mode == "ideal" and not rate:
+            maps = MAPS[:1]  # nothing is drawn: all are the same
+    if chosen.training is not None:
+        chosen = replace(chosen, training={**chosen.training, "epochs": found.epochs})
+    return chosen.jobs(found.base, Faults(rate), maps, modes)
+
+
+def made_anew(section: str) -> list[Job]:
+    """Return the recompilation for a chip without faults, every layer made anew."""
+    way = replace(WAYS["all"], settings={"healthy": True})
+    return way.jobs(SECTIONS[section].base, Faults(), MAPS[:1], ("ideal",))
 
 
 def jobs() -> list[Job]:
     """Return all, first maps first within what comes first."""
     found: dict[str, Job] = {}
-    for sections, ways, maps in ORDER:
+    for sections, chosen in ORDER:
+        last = sections == tuple(SECTIONS)
         group = [
             job
             for section in sections
-            for way in ways
-            if way in SECTIONS[section].ways
-            # Without faults methods hardly differ: last.
-            for rate in SECTIONS[section].rates[int(maps < len(MAPS) or ways != EVERY) :]
             for mode in MODES
-            for job in cells(section, way, rate, mode)[:maps]
+            for way in ways(section, mode)
+            if way in chosen
+            # Without faults methods hardly differ, and bit-serial reads take long: last.
+            for rate in SECTIONS[section].rates[0 if last else 1 :]
+            if last or not (is_sliced(section) and mode == "chip")
+            for job in cells(section, way, rate, mode)
         ]
+        group += [job for section in sections if last for job in made_anew(section)]
         for job in sorted(group, key=lambda job: job.seed):
             found.setdefault(job.key, job)
     return sorted(found.values(), key=lambda job: job.modes == ("chip",))
@@ -129,16 +154,36 @@ def gap(store: Store, found: list[Job], mode: Mode) -> Estimate | None:
 
 def table(store: Store, section: str, mode: Mode) -> Part:
     """Return the gaps of one section."""
-    found = SECTIONS[section]
+    found, columns = SECTIONS[section], ways(section, mode)
     rows = [
         [
             f"{rate:.0%}",
-            *(gap_cell(gap(store, cells(section, w, rate, mode), mode)) for w in found.ways),
+            *(gap_cell(gap(store, cells(section, w, rate, mode), mode)) for w in columns),
         ]
         for rate in found.rates
     ]
-    header = ["cells stuck", *(WAYS[way].said for way in found.ways)]
-    return Part(f"{found.title}: {MODES[mode]}", "", header, rows)
+    header = ["cells stuck", *(WAYS[way].said for way in columns)]
+    text = f"Training: {found.epochs} epoch{'s' * (found.epochs > 1)}." * ("training" in columns)
+    return Part(f"{found.title}: {MODES[mode]}", text, header, rows)
+
+
+def without_faults(store: Store) -> Part:
+    """Return what it brings to make a chip without faults anew."""
+    rows = [
+        [
+            found.title,
+            gap_cell(gap(store, cells(name, "all", 0.0)[:1], "ideal")),
+            gap_cell(gap(store, made_anew(name), "ideal")),
+        ]
+        for name, found in SECTIONS.items()
+    ]
+    text = (
+        "Layers that no fault reaches stay as they were compiled; with `--healthy` they too are "
+        "made anew, from values beyond the codebook where there are any. Without converters and "
+        "noise."
+    )
+    header = ["program", "as compiled", "made anew"]
+    return Part("A chip without faults", text, header, rows)
 
 
 def goals(store: Store) -> Part:
@@ -171,18 +216,19 @@ Figures are **gaps: float minus program, in points of top-1**, less is better. *
 weight takes the nearest value its cells can still reach. *Row permutation* and *error feedback*
 are those of the issue's sketch, and like it program healthy weights to levels of the codebook
 only. *All, no training* is the default of `cimc recompile`. *Training*: at most 3 epochs after
-that: {epochs} epochs of {samples:,} images. Pairs: target `rram`, Lloyd levels; bit-sliced: `otp`,
-N multipliers. Without converters and noise is mode `ideal` of the same program, with them is mode
-`chip` (seed of the chip: the number of the map)."""
+that, of {samples:,} images each. Pairs: target `rram`, Lloyd levels; bit-sliced: `otp`, N
+multipliers. Without converters and noise is mode `ideal` of the same program, with them is mode
+`chip` (seed of the chip: the number of the map). Bit-serial reads of noisy chips take fifty times
+as long as exact ones: only the default is there."""
 
 
 def write(store: Store) -> None:
     """Write the page."""
-    parts = [goals(store)]
+    parts = [goals(store), without_faults(store)]
     parts += [table(store, section, mode) for mode in MODES for section in SECTIONS]
     text = TEXT.format(
         weights="77,360", float=networks.float_score(networks.RESNET8),
-        epochs=TRAINING["epochs"], samples=TRAINING_SAMPLES,
+        samples=TRAINING_SAMPLES,
     )  # fmt: skip
     title = "Faults: methods, levels and encodings"
     write_page("faults-methods", title, "methods", f"{text} {counted(store, jobs())}", parts)

@@ -103,6 +103,9 @@ METHODS: dict[str, dict[str, Any]] = {
         "faults": FaultTraining("validity", 1),
         "quantization": "regularized",
         "noise": "none",
+        # Weights pulled to valid levels move slower than those that jump between them.
+        "epochs": 3,
+        "learning_rate": 0.06,
     },
 }
 
@@ -110,7 +113,7 @@ METHODS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("base", ["rram", "otp"])
 def test_accuracy_is_recovered(base: str, method: str) -> None:
-    """At 30 % stuck cells two short epochs bring back a tenth of all answers."""
+    """At 30 % stuck cells few short epochs bring back a tenth of all answers."""
     given = problem(base)
     before = right(given, given.network)
     trained, history = run(given, **METHODS[method])
