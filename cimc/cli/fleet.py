@@ -58,6 +58,7 @@ _FAILURES_SHOWN = 20
     help="What healthy cells may hold [states].",
 )
 @click.option("--skip", metavar="NAME,...", help="Ingredients of 'cimc recompile' to leave out.")
+@click.option("--healthy", is_flag=True, help="Make layers without faults anew too.")
 @click.option("--data", metavar="X.npz", help="Calibration inputs [those the program keeps].")
 @click.option("--train-data", metavar="X.npz", help="Train around the faults of every chip.")
 @click.option("--recipe", metavar="R.yaml", help="How to train.")

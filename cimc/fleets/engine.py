@@ -23,7 +23,7 @@ Engine = Callable[[DeviceProgram, FleetSettings], ForChip]
 
 def recompiler(program: DeviceProgram, settings: FleetSettings) -> ForChip:
     """Return :func:`cimc.recompile` for the chips of one program."""
-    chosen: dict[str, Any] = {"seed": settings.seed}
+    chosen: dict[str, Any] = {"seed": settings.seed, "healthy": settings.healthy}
     if settings.cells is not None:
         chosen["cells"] = settings.cells
     shared = Recompiler(

@@ -29,6 +29,7 @@ class FleetSettings:
         train_data: Samples for training around the faults of every chip; a path.
         recipe: How that is done; a path.
         skip: Ingredients of the method that are left out.
+        healthy: Layers without faults are made anew too.
         verify_data: Samples every program is run on; a path.
         reference: The original model, an ONNX file: what decisions are compared with.
         samples: First samples of ``verify_data`` that are used; None: all [-].
@@ -46,6 +47,7 @@ class FleetSettings:
     train_data: str | None = None
     recipe: str | None = None
     skip: tuple[str, ...] = ()
+    healthy: bool = False
     verify_data: str | None = None
     reference: str | None = None
     samples: int | None = None
@@ -95,6 +97,7 @@ class FleetSettings:
             "method": self.method,
             "cells": self.cells,
             "skip": list(self.skip),
+            "healthy": self.healthy,
             "keep_programs": self.keep_programs,
             "threads": self.threads,
             "seed": self.seed,

@@ -47,11 +47,12 @@ def test_a_program_for_a_chip(call: Call, files: Files, chip: Path, tmp_path: Pa
 
 def test_options_reach_the_program(call: Call, files: Files, chip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.cim"
-    options = ["--method", "nearest", "--cells", "codebook", "--seed", "3"]
+    options = ["--method", "nearest", "--cells", "codebook", "--seed", "3", "--healthy"]
     done = call("recompile", files.program, "--fault-map", chip, "-o", out, *options)
     assert done.code == 0, done.err
     settings = read(out).provenance["recompiled"]["settings"]
     assert (settings["method"], settings["cells"], settings["seed"]) == ("nearest", "codebook", 3)
+    assert settings["healthy"] is True
 
 
 def test_what_is_refused(call: Call, files: Files, chip: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import helper
 
@@ -105,6 +106,29 @@ def test_a_chip_without_faults_gets_the_program(network: Path, tmp_path: Path) -
         ):
             assert before.equal(after)
     np.testing.assert_allclose(outputs(done.program), outputs(program), atol=1e-6)
+
+
+def test_layers_without_faults_can_be_made_anew(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    assert program.calibration is not None
+    inputs = program.calibration.inputs
+    session = onnxruntime.InferenceSession(network.read_bytes())
+    (wanted,) = session.run(["y"], dict(inputs))
+    none = sample(program, rate=0.0, seed=0)
+    errors = []
+    for healthy in (False, True):
+        done = recompile(program, none, settings=RemapSettings(healthy=healthy))
+        kept = all(
+            before.equal(after)
+            for name, layer in program.layers.items()
+            for before, after in zip(
+                layer.cells.planes, done.program.layers[name].cells.planes, strict=True
+            )
+        )
+        assert kept is not healthy
+        found = Executor(done.program, mode="ideal").run(inputs).outputs["y"]
+        errors.append(float(((found - wanted) ** 2).sum()))
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_without_calibration_data_the_nearest_values_are_taken(
