@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import onnxruntime
 from torch import Tensor
 
 from cimc.errors import CimcError, ModelError, ProgramError
 from cimc.ops.opaque_memory import bounded_memory
 from cimc.ops.opaque_model import check_opaque_model
 from cimc.ops.opaque_values import BIT_TYPES, from_ort, from_ort_value, to_feed, to_ort_value
+
+if TYPE_CHECKING:
+    import onnxruntime  # few programs hold such an operator, and importing it takes a while
 
 #: Codes of a broken program, by those of a broken model.
 PROGRAM_CODES = {
@@ -112,6 +114,8 @@ def open_session(model: bytes) -> onnxruntime.InferenceSession:
         CimcError: ``CIMC-M31`` the model is not one an opaque operator may hold, ``CIMC-M32``
             onnxruntime has no kernel for it.
     """
+    import onnxruntime
+
     limits = _limits.get()
     name = check_opaque_model(model, limits.failure)
     options = onnxruntime.SessionOptions()
@@ -195,6 +199,8 @@ def _run(
     bits: bool,
 ) -> Any:
     """Run a session within limits of time and memory, on OrtValues when ``bits``."""
+    import onnxruntime
+
     options = onnxruntime.RunOptions()
     options.log_severity_level = 4
     watchdog = threading.Timer(limits.seconds, setattr, (options, "terminate", True))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-
-import onnx
-from google.protobuf.message import DecodeError
+from typing import TYPE_CHECKING
 
 from cimc.errors import CimcError
+
+if TYPE_CHECKING:
+    import onnx  # few programs hold such an operator, and importing it takes a while
 
 #: Domains of the ONNX standard.  Anything else would need code from outside.
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.preview.training"})
@@ -35,6 +36,9 @@ def check_opaque_model(data: bytes, error: Callable[..., CimcError]) -> str:
             f"the model of an opaque operator is larger than {MAX_BYTES >> 20} MiB "
             f"({len(data) >> 20} MiB)",
         )
+    import onnx
+    from google.protobuf.message import DecodeError
+
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
@@ -65,7 +69,7 @@ def _problems(model: onnx.ModelProto) -> Iterator[str]:
             if node.domain not in DOMAINS:
                 yield f"{node.op_type} of the domain {node.domain!r} is not an ONNX operator"
         for tensor in _tensors(graph):
-            if tensor.external_data or tensor.data_location == onnx.TensorProto.EXTERNAL:
+            if tensor.external_data or tensor.data_location == tensor.EXTERNAL:
                 yield f"tensor {tensor.name!r} is stored outside of the model"
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
-from onnx import TensorProto
 from torch import Tensor
 
-#: Element types numpy has no word for: ONNX type, torch type, the integer of the same width.
+if TYPE_CHECKING:
+    import onnxruntime  # few programs hold such an operator, and importing it takes a while
+
+#: Element types numpy has no word for: number in onnx.TensorProto, torch type, the integer of the
+#: same width.
 BIT_TYPES: dict[str, tuple[int, torch.dtype, torch.dtype]] = {
-    "tensor(bfloat16)": (TensorProto.BFLOAT16, torch.bfloat16, torch.uint16),
-    "tensor(float8e4m3fn)": (TensorProto.FLOAT8E4M3FN, torch.float8_e4m3fn, torch.uint8),
-    "tensor(float8e4m3fnuz)": (TensorProto.FLOAT8E4M3FNUZ, torch.float8_e4m3fnuz, torch.uint8),
-    "tensor(float8e5m2)": (TensorProto.FLOAT8E5M2, torch.float8_e5m2, torch.uint8),
-    "tensor(float8e5m2fnuz)": (TensorProto.FLOAT8E5M2FNUZ, torch.float8_e5m2fnuz, torch.uint8),
+    "tensor(bfloat16)": (16, torch.bfloat16, torch.uint16),
+    "tensor(float8e4m3fn)": (17, torch.float8_e4m3fn, torch.uint8),
+    "tensor(float8e4m3fnuz)": (18, torch.float8_e4m3fnuz, torch.uint8),
+    "tensor(float8e5m2)": (19, torch.float8_e5m2, torch.uint8),
+    "tensor(float8e5m2fnuz)": (20, torch.float8_e5m2fnuz, torch.uint8),
 }
 
 _NUMPY_TYPES: dict[str, str] = {
@@ -94,6 +96,8 @@ def to_ort_value(value: Any, declared: str) -> onnxruntime.OrtValue:
     Raises:
         TypeError: The value is not of the declared type.
     """
+    import onnxruntime
+
     if not isinstance(value, Tensor | np.ndarray) or onnx_type(value) != declared:
         raise TypeError(onnx_type(value))
     if declared not in BIT_TYPES or not isinstance(value, Tensor):

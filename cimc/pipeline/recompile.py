@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cimc.executor import Executor
 from cimc.executor.one_by_one import made_for, notes
@@ -20,8 +20,6 @@ from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
 from cimc.pipeline.recompile_report import RecompileResult, report_of
 from cimc.pipeline.recompile_settings import MethodName, converter_method, settings_of
-from cimc.pipeline.recompile_training import ChipTraining, Trained
-from cimc.pipeline.training_run import TrainingRequest
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
@@ -31,9 +29,12 @@ from cimc.remap.physical import ChipFaults
 from cimc.remap.remap import remap
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
-from cimc.training.recipe import Recipe
-from cimc.training.settings import UserLoss
 from cimc.verification.data import Data
+
+if TYPE_CHECKING:  # training is imported when it is asked for
+    from cimc.pipeline.recompile_training import ChipTraining, Trained
+    from cimc.training.recipe import Recipe
+    from cimc.training.settings import UserLoss
 
 #: How far a program run exactly may be from the network it was made of, relative.
 _TOLERANCE: Final = 1e-3
@@ -81,8 +82,14 @@ def recompile(
         UsageError: CIMC-U54 to CIMC-U59, CIMC-U71 to CIMC-U73, training cannot be as asked for.
     """
     made = Recompiler(program, method=method, data=data, settings=settings, skip=skip)
-    request = TrainingRequest(train_data, loss, training_device, resume, checkpoint)
-    chip_training = ChipTraining.of(request, recipe, training, made.target, output=output)
+    said = (train_data, recipe, training, loss, checkpoint)
+    chip_training = None
+    if resume or training_device != "cpu" or any(each is not None for each in said):
+        from cimc.pipeline.recompile_training import ChipTraining
+        from cimc.pipeline.training_run import TrainingRequest
+
+        request = TrainingRequest(train_data, loss, training_device, resume, checkpoint)
+        chip_training = ChipTraining.of(request, recipe, training, made.target, output=output)
     return made.for_chip(fault_map, output=output, training=chip_training, progress=progress)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import resource
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cimc.program.model import DeviceProgram
-from cimc.training.weights_back import SourceWeights
+
+if TYPE_CHECKING:
+    from cimc.training.weights_back import SourceWeights  # reads models: programs alone need not
 
 
 @dataclass(frozen=True, slots=True)

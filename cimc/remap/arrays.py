@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cimc.ir.layer import TILE_FIELDS, CrossbarLayer
@@ -88,6 +87,8 @@ def exchange_arrays(
     cost = _cost(tiles, used, chosen, twins, faults)
     if not np.any(cost):
         return same
+    from scipy.optimize import linear_sum_assignment  # half a second, and not always needed
+
     row, column = linear_sum_assignment(cost)
     now = cost[np.arange(len(used)), np.searchsorted(chosen, used)].sum()
     if cost[row, column].sum() > (1.0 - _WORTH) * now:

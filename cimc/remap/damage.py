@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import csr_array
 
 from cimc.remap.kinds import Kinds
 from cimc.remap.losses import Losses
@@ -118,6 +117,8 @@ def _product(lines: Index, where: Index, count: int, table: Matrix) -> Matrix:
     """Return sums of rows of a table: those named by ``where``, for each of ``lines`` (sorted)."""
     starts = np.searchsorted(lines, np.arange(count + 1))
     ones = np.ones(len(where), np.float32)
+    from scipy.sparse import csr_array  # takes a while, and is not always needed
+
     picked = csr_array((ones, where, starts), shape=(count, len(table)))
     product: Matrix = picked @ table
     return product

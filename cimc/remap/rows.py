@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from cimc.quantizers.feedback import DAMP, damped
@@ -66,6 +65,8 @@ def assign(cost: npt.NDArray[np.floating]) -> Index:
     Returns:
         int64 ``(rows,)``, all different.
     """
+    from scipy.optimize import linear_sum_assignment  # half a second, and not always needed
+
     _, lines = linear_sum_assignment(cost)
     found: Index = lines.astype(np.int64)
     return found

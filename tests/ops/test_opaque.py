@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from cimc.errors import ModelError, ProgramError
 from cimc.ops.opaque import PROGRAM_CODES, _Sessions, opaque, opaque_limits
+from cimc.ops.opaque_values import BIT_TYPES
 
 FLOAT = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
 
@@ -46,6 +47,12 @@ def run(proto, *inputs):
 
 def identity(kind):
     return model([helper.make_node("Identity", ["x"], ["y"])], {"x": kind}, ["y"])
+
+
+def test_numbers_of_element_types_are_those_of_onnx():
+    for name, (number, _, _) in BIT_TYPES.items():
+        word = name.removeprefix("tensor(").removesuffix(")").upper()
+        assert number == TensorProto.DataType.Value(word)
 
 
 @pytest.mark.parametrize(
