@@ -7,7 +7,9 @@ these are); cells measured one by one give every bit an on and an off value of i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final, Self
 
 import torch
@@ -170,10 +172,18 @@ def _masks(
     factor = torch.ones(slices, 1).double() if cells.multipliers is None else cells.multipliers
     factor = factor.double().reshape(slices, -1).T
     steps = (factor * (table[:, list(on)] - table[:, :1])).expand(count, slices)
-    parts = [_part(steps, mask, on) for mask in range(1 << slices)]
-    number = column_numbers(count, shape).clone()
+    # Masks with as many healthy bits have tables of one length: they are made at once.
+    groups = [
+        [mask for mask in range(1 << slices) if mask.bit_count() == size]
+        for size in range(slices + 1)
+    ]
+    parts = [_part(steps, masks, on) for masks in groups]
+    first = torch.empty(1 << slices, dtype=torch.int32)
+    first[list(chain.from_iterable(groups))] = torch.arange(1 << slices, dtype=torch.int32) * count
+    mask = torch.zeros(shape, dtype=torch.int32)
     for k, stuck in enumerate(faults.stuck_us):
-        number += stuck.isnan().to(torch.int32) * (count << k)
+        mask += stuck.isnan().to(torch.int32) << k
+    number = first[mask] + column_numbers(count, shape)
     low = [per_weight(table[:, 0], shape)] * slices
     held = tuple(map(StuckCells.of, faults.stuck_us))
     scale = per_weight(cells.gain, shape)
@@ -181,24 +191,30 @@ def _masks(
     return TableOptions(Tables.of(parts), states_us, number, scale, offset, held)
 
 
-def _part(steps: Tensor, mask: int, on: tuple[int, ...]) -> Part:
+def _part(steps: Tensor, masks: Sequence[int], on: tuple[int, ...]) -> Part:
     """Return the sums of all sets of some bits; of equal ones the first pattern, as codes have it.
 
     Args:
         steps: What bit 1 of each slice adds, ``(tables, slices)`` [uS].
-        mask: Bits that are healthy.
+        masks: Which bits are healthy, as many in each; tables of the first come first.
         on: State of bit 1 of each slice.
     """
-    free = [k for k in range(len(on)) if mask >> k & 1]
-    pattern = torch.arange(1 << len(free))
-    bits = {k: pattern >> place & 1 for place, k in enumerate(free)}
-    values = torch.zeros(len(steps), len(pattern), dtype=torch.float64)
-    for k in free:
-        values += steps[:, k, None] * bits[k]
-    cost = pattern.expand(values.shape) / len(pattern)
-    none = torch.zeros_like(pattern)
+    slices, size = len(on), masks[0].bit_count()
+    pattern = torch.arange(1 << size)
+    # The pattern of all bits for each of the healthy ones: (masks, patterns).
+    whole = torch.zeros(len(masks), len(pattern), dtype=torch.int64)
+    for row, mask in enumerate(masks):
+        free = [k for k in range(slices) if mask >> k & 1]
+        for place, k in enumerate(free):
+            whole[row] += (pattern >> place & 1) << k
+    bits = torch.stack([whole >> k & 1 for k in range(slices)])
+    values = torch.zeros(len(masks), len(steps), len(pattern), dtype=torch.float64)
+    for k in range(slices):
+        values += steps[:, k, None] * bits[k][:, None]
+    values = values.reshape(-1, len(pattern))
+    cost = (pattern / len(pattern)).expand(values.shape)
     states = tuple(
-        (bits.get(k, none) * on[k]).to(torch.uint8).expand(values.shape) for k in range(len(on))
+        (bits[k] * on[k]).to(torch.uint8).repeat_interleave(len(steps), 0) for k in range(slices)
     )
     return merged(values, states, cost, same=0.0)
 
