@@ -11,6 +11,7 @@ from cimc.device.slices import conductance_slices, digital_slices
 from cimc.errors import UsageError
 from cimc.ir.layer import Cells
 from cimc.remap.options import Options, to_cells
+from cimc.training.nearest_sums import NearestSums
 from cimc.training.reachable_levels import KnownCells, ReachableLevels, nearest_of
 from cimc.training.recipe import Recipe
 
@@ -46,6 +47,7 @@ class ReachableSums(ReachableLevels):
         self.offset = nn.Parameter(c / size)
         self._of: tuple[int, int] | None = None
         self._base: Cells | None = None
+        self._nearest: dict[bool, NearestSums] = {}
 
     def sums(self) -> tuple[Tensor, Tensor]:
         """Return ``r``, ``(n,)`` or ``(columns, n)``, and ``c``, an axis less."""
@@ -105,7 +107,17 @@ class ReachableSums(ReachableLevels):
 
     def penalty(self, matrix: Tensor) -> Tensor:
         """Return the loss of [NM Eq. 11], differentiable in multipliers and offset too."""
-        return self._penalty(matrix, self._value(matrix))
+        faults, slices = self._faults_now(), self._known.target.slices
+        # Where stuck cells hold a share of their multiplier and nothing is measured, bits and
+        # values are found without the cells.
+        if faults.has_gains or slices is None or slices.multipliers != "digital":
+            return self._penalty(matrix, self._value(matrix))
+        blind = self.training and self._blind
+        if blind not in self._nearest:
+            cell = self._known.target.cell
+            stuck = tuple(s.to(matrix.device) for s in faults.stuck_us)
+            self._nearest[blind] = NearestSums(stuck, cell.g_min_us, cell.g_max_us)
+        return self._penalty(matrix, self._nearest[blind](matrix, *self.sums()))
 
     def _value(self, matrix: Tensor) -> Tensor:
         """Return the nearest values, differentiable in multipliers and offset."""

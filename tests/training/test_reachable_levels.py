@@ -261,3 +261,25 @@ def test_a_checkpoint_knows_the_chip() -> None:
     other = replace(cells, faults=_stuck_at_ends(cells).faults)
     one, two = levels(cells, weights(cells)), levels(other, weights(cells))
     assert not torch.equal(one.state_dict()["chip"], two.state_dict()["chip"])
+
+
+@pytest.mark.parametrize("method", ["validity", "nearest-valid"])
+def test_the_penalty_of_learned_multipliers_is_that_of_the_values_of_their_cells(
+    method: Any,
+) -> None:
+    cells = known("digital slices")
+    matrix = weights(cells)
+    given: dict[str, Any] = {"quantization": "regularized", "noise": "none"}
+    module = levels(
+        cells, matrix, levels="multipliers", faults=FaultTraining(method, delta=0.05), **given
+    )
+    for training in (True, False):
+        module.train(training)
+        fast = module.penalty(matrix)
+        slow = module._penalty(matrix, module._value(matrix))
+        torch.testing.assert_close(fast, slow, rtol=1e-5, atol=0)
+        fast, slow = (
+            torch.autograd.grad(loss, [module.multipliers, module.offset]) for loss in (fast, slow)
+        )
+        for one, two in zip(fast, slow, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
