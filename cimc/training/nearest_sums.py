@@ -66,7 +66,8 @@ class NearestSums:
     @staticmethod
     def _sum(factors: Tensor, held: Tensor) -> Tensor:
         if factors.numel() == len(factors):
-            return torch.tensordot(factors.reshape(-1), held, 1)
+            total: Tensor = torch.tensordot(factors.reshape(-1), held, 1)
+            return total
         return (factors * held).sum(0)
 
     def _nearest(self, rest: Tensor, r: Tensor) -> Tensor:
