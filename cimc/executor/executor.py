@@ -106,6 +106,23 @@ class Executor:
         wafer = wafer_of(self._packed.program, physics, where, read_back)
         self._program_chip(wafer, seed)
 
+    def noise_free(self) -> Executor:
+        """Return the program as it runs through converters; what is known of cells is not copied.
+
+        Only of a program that runs exactly.
+        """
+        assert self.mode == "ideal", "cells of chips are not those of the program"
+        physics = physics_of(self.program, "noise-free")
+        other = copy(self)
+        other.mode = "noise-free"
+        other._converted = _converted_inputs(self.program) if physics.converters else frozenset()
+        other._packed = packed(self.program, physics)
+        same = other._packed.layers.keys() == self._packed.layers.keys()
+        known = self._wafer.known if same else None
+        wafer = wafer_of(other._packed.program, physics, self._wafer.device, known=known)
+        other._program_chip(wafer, self.seed)
+        return other
+
     def _program_chip(self, wafer: Wafer, seed: int) -> None:
         self.seed, self._wafer, self._workspace = seed, wafer, Workspace()
         physics = wafer.physics

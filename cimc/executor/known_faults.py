@@ -122,10 +122,12 @@ class StuckPlaces:
         cell, state = target.cell, faults.cells[:, 3]
         levels = np.array([np.nan, cell.g_min_us, cell.g_max_us], dtype=np.float32)
         g_us = np.where(state == 3, faults.conductance_us, levels[np.where(state == 3, 0, state)])
-        cells = faults.cells.astype(np.int64)
-        order = np.argsort(cells[:, 0], kind="stable")
-        array, row, column = map(np.ascontiguousarray, cells[order, :3].T)
-        return cls(array, row, column, g_us[order].astype(np.float32))
+        array, row, column = (faults.cells[:, k].astype(np.int64) for k in range(3))
+        g_us = g_us.astype(np.float32)
+        if (array[1:] >= array[:-1]).all():
+            return cls(array, row, column, g_us)
+        order = np.argsort(array, kind="stable")
+        return cls(array[order], row[order], column[order], g_us[order])
 
     def on(self, array: int) -> tuple[Numbers, Numbers, Conductances]:
         """Return the word lines, bit lines and conductances [uS] of those of an array."""

@@ -22,6 +22,7 @@ from cimc.quantizers.periphery.fit import Method, Periphery, fit
 from cimc.quantizers.periphery.lanes import lanes_of
 from cimc.quantizers.periphery.search import Task
 from cimc.quantizers.periphery.sharing import converter_groups
+from cimc.quantizers.threads import side_by_side
 from cimc.targets import Target
 from cimc.targets.lanes import lane_count
 from cimc.verification.batches import split, subset
@@ -75,7 +76,8 @@ def fit_converters(
     tensors = rewrite.attributes(network.graph)
     samples = {} if sampling.data is None else _sample(network, target, sampling, sampling.data)
     layers = {}
-    for done, (name, layer) in enumerate(network.layers.items(), 1):
+
+    def fitted(layer: CrossbarLayer) -> CrossbarLayer:
         around = periphery_of(layer, target)
         uses = []
         for use in layer.uses:
@@ -84,8 +86,11 @@ def fit_converters(
             if x is not None:
                 task = Task(x, layer.geometry.to_matrix(tensors[layer.weight].detach()))
             uses.append(fit(use, around, task, method))
-        layers[name] = replace(layer, uses=tuple(uses))
-        progress(done / len(network.layers))
+        return replace(layer, uses=tuple(uses))
+
+    for layer in side_by_side(fitted, network.layers.values()):
+        layers[layer.name] = layer
+        progress(len(layers) / len(network.layers))
     return replace(network, layers=layers)
 
 

@@ -20,11 +20,12 @@ from cimc.errors import InternalError, UsageError
 from cimc.executor.cells import targets_us
 from cimc.executor.matrices import matrices, weight
 from cimc.ir import rewrite
-from cimc.ir.layer import CrossbarLayer, Use
+from cimc.ir.layer import Codebook, CrossbarLayer, Use
 from cimc.ir.network import Array, Network, Source, Stage
 from cimc.lowering.levels import codebook_of
 from cimc.ops.table import OPERATORS
 from cimc.program.model import DeviceProgram, Operation, ProgramLayer
+from cimc.quantizers.threads import side_by_side
 from cimc.targets import Target
 from cimc.targets.layout import layout_of_plain
 
@@ -44,9 +45,16 @@ def lift(program: DeviceProgram) -> Network:
     weights = _weight_names(program)
     tensors = dict(program.constants)
     layers = {}
-    for name, layer in program.layers.items():
-        tensors[weights[name]] = value = _weight(layer, target)
+
+    def read(layer: ProgramLayer) -> tuple[Tensor, Codebook | None]:
+        value = _weight(layer, target)
+        # Read off before it is copied: until then the matrix lies as the cells do.
         book = codebook_of(layer.cells, layer.geometry.to_matrix(value))
+        return value.contiguous(), book
+
+    found = side_by_side(read, program.layers.values())
+    for (name, layer), (value, book) in zip(program.layers.items(), found, strict=True):
+        tensors[weights[name]] = value
         layers[name] = replace(_layer(layer, weights[name], program), codebook=book)
     graph = _Lifter(program, weights).graph()
     kept = program.calibration
@@ -75,9 +83,9 @@ def _weight_names(program: DeviceProgram) -> dict[str, str]:
 
 
 def _weight(layer: ProgramLayer, target: Target) -> Tensor:
-    """Return the weight tensor that the cells of a layer stand for, faults aside."""
+    """Return the weight tensor that the cells of a layer stand for, faults aside; a view."""
     planes = targets_us(layer.cells, torch.device("cpu"))
-    return weight(layer, matrices(layer, planes, target)).contiguous()
+    return weight(layer, matrices(layer, planes, target))
 
 
 def _layer(layer: ProgramLayer, weight_name: str, program: DeviceProgram) -> CrossbarLayer:

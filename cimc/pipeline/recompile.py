@@ -23,6 +23,7 @@ from cimc.pipeline.recompile_settings import MethodName, converter_method, setti
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
+from cimc.quantizers.threads import one_thread
 from cimc.remap.converters import FEW_VECTORS, SAMPLES, VECTORS, fit_adcs
 from cimc.remap.originals import originals_of, restored
 from cimc.remap.physical import ChipFaults
@@ -233,15 +234,20 @@ class Recompiler:
         """Run the program: exactly as a check of the compiler, noise-free for golden vectors."""
         if self._golden is None:
             return program
-        inputs = self._golden.inputs
-        ideal = Executor(program, mode="ideal").run(inputs)
+        with one_thread():  # few samples, many tiles: each step is small
+            return self._with_vectors(program, network, self._golden.inputs)
+
+    def _with_vectors(
+        self, program: DeviceProgram, network: Network, inputs: Mapping[str, Array]
+    ) -> DeviceProgram:
+        exact = Executor(program, mode="ideal")
         require(
-            compare(ideal.outputs, samples.run_graph(network, inputs)),
+            compare(exact.run(inputs).outputs, samples.run_graph(network, inputs)),
             code="CIMC-I06",
             what="the device program, run exactly,",
             tolerance=max(tolerance_of(network), _TOLERANCE),
         )
-        found = Executor(program, mode="noise-free").run(inputs, taps=True)
+        found = exact.noise_free().run(inputs, taps=True)
         return replace(program, golden=Golden(inputs, found.outputs, found.layers))
 
     def _kept(self, network: Network) -> Calibration | None:

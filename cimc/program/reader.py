@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,10 +57,11 @@ def _read(path: Path, verify: bool) -> DeviceProgram:
     text = read_small(path / files.MANIFEST, MAX_MANIFEST)
     if verify:
         _compare(files.MANIFEST, sums[files.MANIFEST], hashlib.sha256(text).hexdigest())
-    blobs = {
-        name: _open_blob(path / name, sums[name] if verify else None)
-        for name in sorted(names - {files.SUMS, files.MANIFEST})
-    }
+    tensors = sorted(names - {files.SUMS, files.MANIFEST})
+    # Hashing leaves the interpreter alone: the large files side by side.
+    with ThreadPoolExecutor(len(tensors)) as pool:
+        found = pool.map(lambda n: _open_blob(path / n, sums[n] if verify else None), tensors)
+    blobs = dict(zip(tensors, found, strict=True))
     record = manifest.validated(
         yamltext.parse(_utf8(text), where=files.MANIFEST), where=files.MANIFEST
     )

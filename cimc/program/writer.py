@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,10 @@ def write(program: DeviceProgram, path: str | Path) -> str:
             blobs[files.GOLDEN] = encode.golden_tensors(program.golden)
         if program.calibration is not None:
             blobs[files.CALIBRATION] = encode.calibration_tensors(program.calibration)
-        records = {name: _write_blob(temporary / name, t) for name, t in blobs.items()}
+        # Hashing and writing leave the interpreter alone: the large files side by side.
+        with ThreadPoolExecutor(len(blobs)) as pool:
+            written = {n: pool.submit(_write_blob, temporary / n, t) for n, t in blobs.items()}
+        records = {name: future.result() for name, future in written.items()}
         check(program, ranges=records[files.PROGRAM].ranges)
         text = manifest_text(program, records).encode()
         if len(text) > MAX_MANIFEST:

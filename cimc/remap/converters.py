@@ -14,6 +14,7 @@ from cimc.ir.layer import TRAINED, CrossbarLayer, Fitted, InputStatistics, Use
 from cimc.ir.network import Network
 from cimc.lowering.converters import Sampling, fit_converters
 from cimc.quantizers.periphery.fit import Method
+from cimc.quantizers.threads import side_by_side
 from cimc.remap.ignored import real_us
 from cimc.remap.physical import ChipFaults, cell_faults
 from cimc.targets import Target
@@ -50,7 +51,8 @@ def fit_adcs(
     """
     if target.adc.bits is None:
         return network
-    layers = {name: _real(layer, chip, target) for name, layer in network.layers.items()}
+    real = side_by_side(lambda layer: _real(layer, chip, target), network.layers.values())
+    layers = dict(zip(network.layers, real, strict=True))
     fitted = fit_converters(replace(network, layers=layers), target, method, sampling, progress)
     return replace(
         network,

@@ -16,7 +16,9 @@ from cimc.remap.descend import descend
 from cimc.remap.feedback import feedback
 from cimc.remap.lines import as_program_layer
 from cimc.remap.options import Options, options_of, to_cells
+from cimc.remap.options_types import CellFaults
 from cimc.remap.physical import ChipFaults, cell_faults
+from cimc.remap.reachable_tables import TableOptions
 from cimc.remap.settings import RemapSettings
 from cimc.targets import Target
 
@@ -75,15 +77,27 @@ class Fit:
 
 
 def options_for(
-    layer: CrossbarLayer, chip: ChipFaults, target: Target, settings: RemapSettings
+    layer: CrossbarLayer,
+    chip: ChipFaults,
+    target: Target,
+    settings: RemapSettings,
+    faults: CellFaults | None = None,
 ) -> Options:
-    """Return what the weights of a layer can reach where it lies."""
+    """Return what the weights of a layer can reach where it lies.
+
+    Args:
+        layer: Placed, with cells.
+        chip: Its faults.
+        target: The device.
+        settings: What cells may hold.
+        faults: Of the layer's cells; None: they are looked up.
+    """
     assert layer.cells is not None
     assert layer.encoding is not None
     return options_of(
         layer.cells,
         layer.encoding,
-        cell_faults(layer, chip),
+        cell_faults(layer, chip) if faults is None else faults,
         target,
         use=settings.cells,
         levels=None if layer.codebook is None else layer.codebook.levels,
@@ -98,12 +112,20 @@ def _column_tile(layer: CrossbarLayer) -> Tensor | None:
 
 
 def nearest(
-    layer: CrossbarLayer, wanted: Tensor, chip: ChipFaults, target: Target, use: RemapSettings
+    layer: CrossbarLayer,
+    wanted: Tensor,
+    chip: ChipFaults,
+    target: Target,
+    use: RemapSettings,
+    faults: CellFaults | None = None,
 ) -> Fit:
     """Give every weight the reachable value nearest to it, and leave the layer where it lies."""
     assert layer.cells is not None
-    options = options_for(layer, chip, target, use)
-    value, choice = options.nearest(wanted)
+    options, book = options_for(layer, chip, target, use, faults), layer.codebook
+    if book is not None and isinstance(options, TableOptions):
+        value, choice = options.nearest_to_levels(wanted, book.levels, book.codes)
+    else:
+        value, choice = options.nearest(wanted)
     return Fit(replace(layer, cells=to_cells(layer.cells, options, choice)), value)
 
 

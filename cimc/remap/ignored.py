@@ -15,19 +15,23 @@ from cimc.remap.physical import ChipFaults, cell_faults
 from cimc.targets import Target
 
 
-def ignoring(layer: CrossbarLayer, chip: ChipFaults, target: Target) -> Tensor:
+def ignoring(
+    layer: CrossbarLayer, chip: ChipFaults, target: Target, faults: CellFaults | None = None
+) -> Tensor:
     """Return the weights a layer has in ideal mode where it lies.
 
     Args:
         layer: With cells, which know nothing of the chip.
         chip: Its faults.
         target: The device.
+        faults: Of the layer's cells; None: they are looked up.
 
     Returns:
         float32 ``(groups, rows, columns)``.
     """
     own = as_program_layer(layer)
-    planes = real_us(targets_us(own.cells, torch.device("cpu")), cell_faults(layer, chip), target)
+    found = cell_faults(layer, chip) if faults is None else faults
+    planes = real_us(targets_us(own.cells, torch.device("cpu")), found, target)
     return layer.geometry.to_matrix(weight(own, matrices(own, planes, target))).contiguous()
 
 

@@ -16,9 +16,10 @@ from cimc.ir.interpreter import interpret
 from cimc.ir.layer import CrossbarLayer, Use
 from cimc.ir.network import Network
 from cimc.lowering.calibration_runs import runs_of
+from cimc.quantizers.threads import side_by_side
 from cimc.remap.fit import nearest
 from cimc.remap.ignored import ignoring
-from cimc.remap.physical import ChipFaults
+from cimc.remap.physical import ChipFaults, cell_faults
 from cimc.remap.report import LayerReport, RemapResult
 from cimc.remap.settings import RemapSettings
 from cimc.remap.tally import tally
@@ -53,20 +54,24 @@ def remap_nearest(
     graph, tensors = rewrite.copy(network.graph)
     inputs = {} if data is None else _inputs(network, data, settings.seed)
     layers, reports = {}, list[LayerReport]()
-    for name, layer in network.layers.items():
+
+    def make(layer: CrossbarLayer) -> tuple[CrossbarLayer, Tensor, LayerReport]:
         old = tensors[layer.weight].detach()
-        own = layer.geometry.to_matrix(old).float()
-        fit = nearest(layer, own, chip, target, settings)
+        own = layer.geometry.to_matrix(old).float().contiguous()
+        faults = cell_faults(layer, chip)
+        fit = nearest(layer, own, chip, target, settings, faults)
         reference = own if layer.float_matrix is None else layer.float_matrix
         made = replace(fit.layer, float_matrix=reference.contiguous(), remapped=True)
-        weight = layer.geometry.from_matrix(fit.value, tuple(old.shape))
-        tensors[layer.weight] = weight.to(old.dtype).contiguous()
-        layers[name] = made
-        report = tally(layer, made, own, fit.value, chip, target, settings, fit.value)
-        if name in inputs:
-            x = inputs.pop(name)
-            wrong = ignoring(layer, chip, target)
+        report = tally(layer, made, own, fit.value, chip, target, settings, fit.value, faults)
+        if layer.name in inputs:
+            x = inputs.pop(layer.name)
+            wrong = ignoring(layer, chip, target, faults)
             report = _with_errors(report, x, own, wrong, fit.value)
+        weight = layer.geometry.from_matrix(fit.value, tuple(old.shape))
+        return made, weight.to(old.dtype).contiguous(), report
+
+    for made, weight, report in side_by_side(make, network.layers.values()):
+        layers[made.name], tensors[made.weight] = made, weight
         reports.append(report)
         progress(len(reports) / len(network.layers))
     module = rewrite.build(graph, tensors)

@@ -58,7 +58,7 @@ def pair_options(
         torch.where(good_minus, numbers[1], numbers[3]),
     )
     stuck = (StuckCells.of(plus), StuckCells.of(minus))
-    return TableOptions(tables, states_us, number, scale, offset, stuck)
+    return TableOptions(tables, states_us, number, scale, offset, stuck, usual=numbers[0])
 
 
 def _pair_sums(
@@ -150,9 +150,10 @@ def _with_one_stuck(table: Tensor) -> tuple[Part, Part, Part]:
 
 
 def _numbers(healthy: int, stuck: int, shape: torch.Size) -> list[Tensor]:
-    """Return the table of each column for the four kinds of pairs, int32."""
+    """Return the table of each column for the four kinds of pairs, int32 of one row."""
     first, found = 0, []
+    one_row = torch.Size((shape[0], 1, shape[2]))
     for count in (healthy, stuck, stuck, 1):
-        found.append(column_numbers(count, shape) + first)
+        found.append(column_numbers(count, one_row) + first)
         first += count
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +53,7 @@ class ChipFaults:
         self._shape = target.array.rows, target.array.columns
         self._kept: OrderedDict[int, Matrix] = OrderedDict()
         self._bytes = 0
+        self._lock = threading.Lock()  # layers are made side by side
         tested = faults.arrays.tolist() if isinstance(faults, FaultMap) else []
         #: Arrays the tester looked at.
         self.tested = frozenset(tested) | frozenset(self._gain_at)
@@ -68,9 +70,10 @@ class ChipFaults:
             float32 ``(rows, columns)`` [uS], not to be written to; without a limit in the target
             as large as the faults need.
         """
-        if array in self._kept:
-            self._kept.move_to_end(array)
-            return self._kept[array]
+        with self._lock:
+            if array in self._kept:
+                self._kept.move_to_end(array)
+                return self._kept[array]
         low, high = np.searchsorted(self._array, (array, array + 1))
         cells = self._cells[low:high]
         rows = self._shape[0] or int(cells[:, 1].max(initial=-1)) + 1
@@ -78,10 +81,12 @@ class ChipFaults:
         dense = np.full((rows, columns), np.nan, np.float32)
         dense[cells[:, 1], cells[:, 2]] = self._us[low:high]
         dense.setflags(write=False)
-        self._kept[array] = dense
-        self._bytes += dense.nbytes
-        while self._bytes > CACHE_BYTES and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        with self._lock:
+            if array not in self._kept:
+                self._kept[array] = dense
+                self._bytes += dense.nbytes
+            while self._bytes > CACHE_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
         return dense
 
     def shares(self, arrays: npt.NDArray[np.int64], parts: int) -> npt.NDArray[np.float32]:
@@ -203,10 +208,14 @@ def counts(layer: CrossbarLayer | ProgramLayer, found: CellFaults) -> FaultCount
     """
     own = as_program_layer(layer)
     stuck = [~torch.isnan(plane) for plane in found.stuck_us]
-    affected = torch.zeros(own.cells.planes[0].shape, dtype=torch.bool)
-    for tile in tiles_of(own):
-        for k, plane in enumerate(stuck):
-            affected[tile.group, tile.rows, tile.columns] |= plane[tile.cells(k)]
+    affected = stuck[0].clone()
+    if all(plane.shape == affected.shape for plane in stuck):
+        for plane in stuck[1:]:
+            affected |= plane
+    else:  # cells that weights share count for each of them
+        for tile in tiles_of(own):
+            for k, plane in enumerate(stuck):
+                affected[tile.group, tile.rows, tile.columns] |= plane[tile.cells(k)]
     return FaultCounts(
         cells=sum(plane.numel() for plane in stuck),
         faulty_cells=sum(int(plane.sum()) for plane in stuck),
@@ -254,9 +263,22 @@ def _crossings(
 ) -> Matrix:
     """Return ``dense`` at the crossings; ``beyond`` outside of it (only unlimited arrays)."""
     if rows.max(initial=-1) < dense.shape[0] and columns.max(initial=-1) < dense.shape[1]:
-        found: Matrix = dense[rows[:, None], columns]
+        high, wide = _in_order(rows), _in_order(columns)
+        both = high is not None and wide is not None
+        found: Matrix = dense[high, wide] if both else dense[rows[:, None], columns]
         return found
     out = np.full((len(rows), len(columns)), beyond, np.float32)
     r, c = np.flatnonzero(rows < dense.shape[0]), np.flatnonzero(columns < dense.shape[1])
     out[np.ix_(r, c)] = dense[np.ix_(rows[r], columns[c])]
     return out
+
+
+def _in_order(lines: npt.NDArray[np.int32]) -> slice | None:
+    """Return lines an equal step apart as a slice, which is copied at once; None: others."""
+    if not len(lines):
+        return slice(0, 0)
+    first, last = int(lines[0]), int(lines[-1])
+    step = int(lines[1]) - first if len(lines) > 1 else 1
+    if step <= 0 or (np.diff(lines) != step).any():
+        return None
+    return slice(first, last + 1, step)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 #: Conductances that are told apart, and looked up column by column, at most [-].
 _FEW: Final = 32
+#: The same without sorting them first [-].
+_FEWEST: Final = 4
 
 
 def per_weight(value: Tensor, shape: torch.Size) -> Tensor:
@@ -64,12 +66,15 @@ class StuckCells:
         Returns:
             uint8; the first of states equally near.
         """
-        found, hit = state.to(torch.uint8), ~self.us.isnan()
-        if not bool(hit.any()):
+        found = state.to(torch.uint8)
+        hit = torch.nonzero(~self.us.isnan(), as_tuple=True)
+        if not len(hit[0]):
             return found
-        nearest = torch.zeros(hit.shape, dtype=torch.uint8)
-        nearest[hit] = nearest_state(self.us[hit], states_us, self.column[hit])
-        return torch.where(hit, nearest, found)
+        if found is state:
+            found = found.clone()
+        index: tuple[Any, ...] = (..., *hit)
+        found[index] = nearest_state(self.us[hit], states_us, self.column[hit])
+        return found
 
     def __getitem__(self, index: Any) -> Self:
         """Return some of the cells."""
@@ -89,6 +94,22 @@ def nearest_state(g_us: Tensor, states_us: Tensor, column: Tensor) -> Tensor:
         table, order = table.sort(stable=True)
         return order[torch.bucketize(wide, (table[1:] + table[:-1]) / 2)].to(torch.uint8)
     # A chip's stuck cells have few conductances, mostly two: each column answers once for each.
+    values, left = list[float](), wide
+    while len(left) and len(values) < _FEWEST:
+        values.append(float(left[0]))
+        left = left[left != values[-1]]
+    if not len(left):
+        found = torch.zeros(wide.shape, dtype=torch.uint8)
+        for value in values:
+            state = (table - value).abs_().argmin(1).to(torch.uint8)
+            at = torch.nonzero(wide == value, as_tuple=True)
+            found[at] = state[column[at].to(torch.int64)]
+        return found
+    return _nearest_of_few(wide, table, column)
+
+
+def _nearest_of_few(wide: Tensor, table: Tensor, column: Tensor) -> Tensor:
+    """Return the state nearest to each of conductances of which some may be equal, uint8."""
     values, which = torch.unique(wide, return_inverse=True)
     if len(values) > _FEW:
         return _nearest_of_each(wide, table, column)

@@ -13,12 +13,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from cimc.device.states import look_up
 from cimc.remap.reachable_states import StuckCells
 
 #: Distance of the middles of two tables; values are scaled to [-1, 1].
 _APART = 4.0
 #: Values nearer to each other than this share of the largest are one (rounding of states).
 _SAME = 2.0**-22
+#: Levels of a column that are worth looking up beforehand [-].
+MOST_LEVELS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ class TableOptions:
         offset: Weight units, float32 S.
         stuck: Per plane, the stuck cells.
         shared: Planes of cells that weights share.
+        usual: Of the layer as a whole, table of the weights of a column without faults, which have
+            no offset, int32 ``(groups, 1, columns)``; None: not known.
     """
 
     tables: Tables
@@ -134,6 +139,7 @@ class TableOptions:
     offset: Tensor
     stuck: tuple[StuckCells, ...]
     shared: tuple[Tensor, ...] = ()
+    usual: Tensor | None = None
 
     @property
     def shape(self) -> torch.Size:
@@ -144,6 +150,36 @@ class TableOptions:
         """Return the nearest reachable values and their choices."""
         inverse = torch.where(self.scale == 0, 0.0, 1.0 / self.scale.double())
         choice = self.tables.find((wanted.double() - self.offset).mul_(inverse), self.number)
+        return self.values(choice), choice
+
+    def nearest_to_levels(
+        self, wanted: Tensor, levels: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what :meth:`nearest` does, for weights that are mostly at levels.
+
+        Weights at the same level of the same column with the same table have the same choice: it
+        is found once; weights with faults, and those elsewhere, are looked up one by one.
+
+        Args:
+            wanted: Weights, S.
+            levels: ``(v,)`` or ``(groups * columns, v)``.
+            codes: Level each weight should be at, uint8 S.
+        """
+        if self.usual is None or levels.shape[-1] > MOST_LEVELS:
+            return self.nearest(wanted)
+        groups, _, columns = self.shape
+        table = levels.expand(groups * columns, -1).contiguous()
+        scale = self.scale[:, 0].reshape(-1, 1)
+        inverse = torch.where(scale == 0, 0.0, 1.0 / scale.double())
+        found = self.tables.find(table.double().mul_(inverse), self.usual.reshape(-1, 1))
+        choice = look_up(found, codes)
+        at_level = (look_up(table, codes) == wanted).logical_and_(self.number == self.usual)
+        rest = torch.nonzero(at_level.logical_not_(), as_tuple=True)
+        if len(rest[0]):
+            scale = self.scale[rest]
+            inverse = torch.where(scale == 0, 0.0, 1.0 / scale.double())
+            places = (wanted[rest].double() - self.offset[rest]).mul_(inverse)
+            choice[rest] = self.tables.find(places, self.number[rest])
         return self.values(choice), choice
 
     def values(self, choice: Tensor) -> Tensor:

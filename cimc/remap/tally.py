@@ -7,8 +7,10 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from cimc.device.states import look_up
 from cimc.ir.layer import Codebook, CrossbarLayer
 from cimc.remap.fit import options_for
+from cimc.remap.options_types import CellFaults
 from cimc.remap.physical import ChipFaults, cell_faults, counts
 from cimc.remap.report import LayerReport
 from cimc.remap.settings import RemapSettings
@@ -29,6 +31,7 @@ def tally(
     target: Target,
     settings: RemapSettings,
     reachable: Tensor | None = None,
+    faults: CellFaults | None = None,
 ) -> LayerReport:
     """Return the figures of a layer, without its errors.
 
@@ -42,8 +45,9 @@ def tally(
         settings: What cells may hold.
         reachable: The nearest value to each weight without faults that its cells can reach; None:
             is found out.
+        faults: Of the cells of the layer on the chip; None: they are looked up.
     """
-    found = counts(remapped, cell_faults(remapped, chip))
+    found = counts(remapped, cell_faults(remapped, chip) if faults is None else faults)
     unreachable = 0
     if remapped.remapped and found.affected_weights:
         if reachable is None:
@@ -75,14 +79,9 @@ def half_step(own: Tensor, codebook: Codebook | None) -> Tensor:
     if codebook is None:
         reach = own.amax(1, keepdim=True) - own.amin(1, keepdim=True)
         return reach / (2 * (_LEVELS - 1))
-    groups, _, columns = own.shape
     levels = codebook.levels
     step = levels.diff(dim=-1)
     step = torch.where(step > 0, step, torch.full_like(step, torch.inf))
     none = torch.full_like(levels[..., :1], torch.inf)
     near = torch.minimum(torch.cat([none, step], -1), torch.cat([step, none], -1)) / 2
-    index = codebook.codes.to(torch.int64)
-    if near.ndim == 1:
-        return near[index]
-    table = near.reshape(groups, columns, -1)
-    return torch.gather(table, 2, index.transpose(1, 2)).transpose(1, 2)
+    return look_up(near, codebook.codes)

@@ -70,6 +70,26 @@ def float_network(x: np.ndarray) -> np.ndarray:
     return F.linear(r2.mean((2, 3)), quarters((4, 6), 3)).numpy()
 
 
+def test_converters_added_to_an_exact_run() -> None:
+    program = small_network()
+    inputs = {"x": np.random.default_rng(0).standard_normal((3, 3, 6, 5)).astype(np.float32)}
+    exact = Executor(program, "ideal")
+    before = exact.run(inputs).outputs
+    found, wanted = exact.noise_free(), Executor(program, "noise-free")
+    assert found.mode == "noise-free"
+    for one, other in (
+        (found.run(inputs, taps=True), wanted.run(inputs, taps=True)),
+        (found.chip(3).run(inputs), wanted.chip(3).run(inputs)),
+    ):
+        for name in ("outputs", "layers"):
+            assert getattr(one, name).keys() == getattr(other, name).keys()
+            for key, value in getattr(one, name).items():
+                np.testing.assert_array_equal(value, getattr(other, name)[key])
+    for key, value in exact.run(inputs).outputs.items():
+        np.testing.assert_array_equal(value, before[key])
+        assert not np.array_equal(value, found.run(inputs).outputs[key])
+
+
 def test_ideal_is_the_float_network() -> None:
     x = images(4)
     y = Executor(small_network(PROGRAMMING), "ideal").run({"x": x}).outputs["y"]

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from cimc.quantizers.periphery.currents import Drive, Reading, convert
+from cimc.quantizers.periphery.currents import Currents, Drive, Reading
 from cimc.quantizers.periphery.search import Ranges, Task, dac_error, output_error
 
 #: A current this many times the full scale is at it: sums in float32 are not exact.
@@ -20,22 +20,26 @@ def inputs_clipped(x: Tensor, drive: Drive, x_max: float) -> float:
     return _share(int(outside.sum()), x.numel())
 
 
-def conversions_clipped(reading: Reading, x: Tensor, ranges: Ranges) -> float:
+def conversions_clipped(
+    reading: Reading, x: Tensor, ranges: Ranges, currents: Currents | None = None
+) -> float:
     """Return the share of conversions outside the range of the ADC, 0..1."""
     clipped = total = 0
-    tiles = convert(reading, x, ranges.x_max).tiles
-    for currents, full in zip(tiles, ranges.i_max_us, strict=True):
-        outside = currents.abs() > full * _BEYOND
+    tiles = (currents or Currents(reading, x)).at(ranges.x_max).tiles
+    for tile, full in zip(tiles, ranges.i_max_us, strict=True):
+        outside = tile.abs() > full * _BEYOND
         if not reading.adc_signed:
-            outside |= currents < 0
+            outside |= tile < 0
         clipped += int(outside.sum())
-        total += currents.numel()
+        total += tile.numel()
     return _share(clipped, total)
 
 
-def output_snr_db(reading: Reading, task: Task, ranges: Ranges) -> float | None:
+def output_snr_db(
+    reading: Reading, task: Task, ranges: Ranges, currents: Currents | None = None
+) -> float | None:
     """Return the output's signal to the noise of both converters [dB]; None without either."""
-    return _decibel(task, output_error(reading, task, ranges))
+    return _decibel(task, output_error(reading, task, ranges, currents))
 
 
 def dac_snr_db(drive: Drive, task: Task, x_max: float) -> float | None:

@@ -130,6 +130,25 @@ def convert(reading: Reading, x: Tensor, x_max: float) -> Converted:
     return Converted(codes * (x_max / q), tiles, shares)
 
 
+class Currents:
+    """The currents of some inputs, kept for the full scale of the DAC that was asked for last.
+
+    Args:
+        reading: Of the layer.
+        x: Inputs, float32 ``(n, groups, rows)``.
+    """
+
+    def __init__(self, reading: Reading, x: Tensor) -> None:
+        self._reading, self._x = reading, x
+        self._last: tuple[float, Converted] | None = None
+
+    def at(self, x_max: float) -> Converted:
+        """Return what :func:`convert` does."""
+        if self._last is None or self._last[0] != x_max:
+            self._last = x_max, convert(self._reading, self._x, x_max)
+        return self._last[1]
+
+
 def applied(drive: Drive, x: Tensor, x_max: float) -> Tensor:
     """Return the inputs that the codes of a DAC stand for; without DAC the inputs."""
     return _codes(drive, x, x_max) * (x_max / drive.largest_code)

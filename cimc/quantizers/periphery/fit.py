@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cimc.ir.layer import TRAINED, Adc, Dac, Fitted, Use
 from cimc.quantizers.periphery import clipping
-from cimc.quantizers.periphery.currents import Drive, Lane, Reading, convert
+from cimc.quantizers.periphery.currents import Currents, Drive, Lane, Reading
 from cimc.quantizers.periphery.prior import full_scale_ranges, weight_ranges
 from cimc.quantizers.periphery.ranges import adc_ranges, dac_range, positive
 from cimc.quantizers.periphery.search import Ranges, Task, search, search_dac
@@ -84,14 +84,16 @@ def fit(use: Use, periphery: Periphery, task: Task | None, method: Method) -> Us
         return _from_weights(use, dac, reading, periphery)
     assert dac.x_max is not None
     has_dac = dac.bits is not None
-    ranges = _from_data(reading, periphery, task, dac.x_max, method, has_dac=has_dac)
+    currents = Currents(reading, task.x)
+    start = dac.x_max
+    ranges = _from_data(reading, periphery, task, currents, start, method, has_dac=has_dac)
     dac = replace(dac, x_max=ranges.x_max)
     fitted = Fitted(
         input_method=method.dac if has_dac else None,
         adc_method="full-scale" if periphery.policy == "full-scale" else method.adc,
         inputs_clipped=_inputs_clipped(dac, reading.drive, task),
-        conversions_clipped=clipping.conversions_clipped(reading, task.x, ranges),
-        snr_db=clipping.output_snr_db(reading, task, ranges),
+        conversions_clipped=clipping.conversions_clipped(reading, task.x, ranges, currents),
+        snr_db=clipping.output_snr_db(reading, task, ranges, currents),
     )
     return replace(use, dac=dac, adc=_adc(reading, periphery, ranges.i_max_us), fitted=fitted)
 
@@ -118,6 +120,7 @@ def _from_data(
     reading: Reading,
     periphery: Periphery,
     task: Task,
+    currents: Currents,
     x_max: float,
     method: Method,
     *,
@@ -128,13 +131,12 @@ def _from_data(
     if whole:
         found = full_scale_ranges(reading, groups)
     else:
-        seen = convert(reading, task.x, x_max)
-        found = adc_ranges(reading, seen, groups, method.adc, method.percentile)
+        found = adc_ranges(reading, currents.at(x_max), groups, method.adc, method.percentile)
     ranges = Ranges(x_max, positive(found)[groups])
     dac, adc = has_dac and method.dac == "search", method.adc == "search" and not whole
     if not dac and not adc:
         return ranges
-    return search(reading, task, groups, ranges, dac=dac, adc=adc, fixed=whole)
+    return search(reading, task, groups, ranges, dac=dac, adc=adc, fixed=whole, currents=currents)
 
 
 def _from_weights(use: Use, dac: Dac, reading: Reading, periphery: Periphery) -> Use:

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from cimc.quantizers.periphery.currents import (
     Converted,
+    Currents,
     Drive,
     Reading,
     applied,
-    convert,
     multipliers,
 )
 from cimc.quantizers.periphery.ranges import rounding
@@ -55,9 +55,18 @@ class Ranges:
     i_max_us: Tensor
 
 
-def output_error(reading: Reading, task: Task, ranges: Ranges) -> float:
-    """Return the mean square error of the layer's output with these full scales."""
-    seen = convert(reading, task.x, ranges.x_max)
+def output_error(
+    reading: Reading, task: Task, ranges: Ranges, currents: Currents | None = None
+) -> float:
+    """Return the mean square error of the layer's output with these full scales.
+
+    Args:
+        reading: Of the layer.
+        task: What it is to give.
+        ranges: The full scales.
+        currents: Of the task's inputs; None: are worked out.
+    """
+    seen = (currents or Currents(reading, task.x)).at(ranges.x_max)
     total = _before_adc(task, seen)
     for tile, full in zip(seen.tiles, ranges.i_max_us, strict=True):
         total += _of_adc(reading, seen, tile, full, slice(None), ranges.x_max)
@@ -73,6 +82,7 @@ def search(
     dac: bool,
     adc: bool,
     fixed: bool = False,
+    currents: Currents | None = None,
 ) -> Ranges:
     """Return full scales with an output error at most that of the start.
 
@@ -88,14 +98,16 @@ def search(
         dac: Search the DAC's full scale.
         adc: Search the ADC's.
         fixed: Full scales of the ADC stay as they are when the DAC's changes.
+        currents: Of the task's inputs; None: are worked out.
     """
     ranges = start
+    currents = currents or Currents(reading, task.x)
     blocks = _blocks(groups)
     for adc_factors, dac_factors in zip(_ADC, _DAC, strict=True):
         if dac:
             ranges = _better_dac(reading, task, ranges, dac_factors, fixed=fixed)
         if adc:
-            seen = convert(reading, task.x, ranges.x_max)
+            seen = currents.at(ranges.x_max)
             descent = _Descent(reading, task, groups, seen, ranges.x_max)
             ranges = replace(ranges, i_max_us=descent.run(ranges.i_max_us, blocks, adc_factors))
     return ranges
@@ -173,11 +185,14 @@ class _Descent:
     ) -> Tensor:
         full = full.clone()
         everything: list[Block] = [(t, slice(None)) for t in range(len(full))]
-        total = _before_adc(self.task, self.seen) + self._error(everything, full)
-        for block in blocks:
-            others = total - self._error(block, full)
-            full = self._best(block, full, others, factors)
-            total = others + self._error(block, full)
+        whole = self._error(everything, full)
+        total = _before_adc(self.task, self.seen) + whole
+        for number, block in enumerate(blocks, 1):
+            own = whole if block == everything else self._error(block, full)
+            others = total - own
+            full = self._best(block, full, others, own, factors)
+            if number < len(blocks):
+                total = others + self._error(block, full)
         return full
 
     def _error(self, block: Sequence[Block], full: Tensor) -> Tensor:
@@ -188,14 +203,27 @@ class _Descent:
         return torch.stack(parts).sum(0) if len(parts) > 1 else parts[0]
 
     def _best(
-        self, block: Sequence[Block], full: Tensor, others: Tensor, factors: Sequence[float]
+        self,
+        block: Sequence[Block],
+        full: Tensor,
+        others: Tensor,
+        own: Tensor,
+        factors: Sequence[float],
     ) -> Tensor:
-        """Return the full scales, those of the block the best of their trials."""
+        """Return the full scales, those of the block the best of their trials.
+
+        Args:
+            block: What is searched.
+            full: Full scales of everything.
+            others: Error of the output but for the block.
+            own: What the block adds to it.
+            factors: Tried.
+        """
         tile, lanes = block[0]
         ids = self.groups[tile, lanes][0]
         count = int(self.groups.max()) + 1
         best = torch.ones(count)
-        least = self._per_group(others + self._error(block, full), ids, count)
+        least = self._per_group(others + own, ids, count)
         for factor in factors:
             error = self._per_group(others + self._error(block, full * factor), ids, count)
             better = error < least
