@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 
 import click
@@ -53,6 +55,8 @@ def main(context: click.Context, traceback: bool, log_level: str) -> None:
     # Before torch starts: threads that wait without spinning.  With other work on the machine
     # spinning makes a run several times slower; alone it gains little.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # At exit the system takes memory back; looking for cycles in all of torch first takes 0.4 s.
+    atexit.register(gc.freeze)
     context.ensure_object(dict)["traceback"] = traceback
     set_up_logging(log_level)
 

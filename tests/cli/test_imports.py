@@ -42,6 +42,19 @@ def loaded(*args: object) -> set[str]:
     return set(done.stdout.splitlines()[-1].split()[1:])
 
 
+def test_nothing_is_tidied_up_at_exit() -> None:
+    """Half a second of a command, for memory that the system takes back anyway."""
+    code = (
+        "from cimc.cli import main\n"
+        "class Cycle:\n    def __del__(self):\n        print('tidied up')\n"
+        "try:\n    main(['version'])\nexcept SystemExit:\n    pass\n"
+        "one = Cycle()\none.self = one\ndel one\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout
+    assert "tidied up" not in done.stdout
+
+
 def test_recompile(files: Files, chip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.cim"
     args = ("recompile", files.program, "--fault-map", chip, "-o", out, "--method")
