@@ -180,7 +180,7 @@ def write_faults(store: Store) -> None:
     )
     text += f" {counted(store, fault_jobs())}"
     title = "Faults: N multipliers with stuck bits [NM Table 4, Fig. 5, Fig. 6a]"
-    write_page("faults-n-multipliers", title, "nm-faults", text, parts)
+    write_page("faults-n-multipliers", title, "nm-faults", text, parts, maps=SEEDS)
 
 
 def write_variability(store: Store) -> None:
@@ -200,4 +200,11 @@ def write_variability(store: Store) -> None:
         f" Float: {networks.float_score('resnet18'):.2f} %. {counted(store, variability_jobs())}"
     )
     title = "Faults: N multipliers with bits that vary [NM Table 5, Fig. 6b]"
-    write_page("faults-variability", title, "nm-variability", text, [Part("", "", header, rows)])
+    write_page(
+        "faults-variability",
+        title,
+        "nm-variability",
+        text,
+        [Part("", "", header, rows)],
+        maps=SEEDS,
+    )

@@ -94,4 +94,4 @@ def write(store: Store) -> None:
             header += [WAYS[way].said, "gap"]
         parts.append(Part(other.said, text, header, rows))
     text = f"{TEXT} {counted(store, jobs())}"
-    write_page("faults-networks", "Faults: other networks", "networks", text, parts)
+    write_page("faults-networks", "Faults: other networks", "networks", text, parts, maps=SEEDS)

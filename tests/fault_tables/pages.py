@@ -25,8 +25,9 @@ def gap_cell(value: Estimate | None) -> str:
 
 
 def write_page(
-    name: str, title: str, tables: str, text: str, parts: Sequence[Part], *, reading: bool = True
-) -> None:
+    name: str, title: str, tables: str, text: str, parts: Sequence[Part], *,
+    reading: bool = True, maps: Sequence[int] = MAPS,
+) -> None:  # fmt: skip
     """Write ``docs/results/<name>.md``.
 
     Args:
@@ -36,12 +37,13 @@ def write_page(
         text: What a reader has to know of all figures.
         parts: The tables.
         reading: Say what ± and intervals are.
+        maps: Fault maps of a figure.
     """
     made = made_by(f"python -m tests.fault_tables.run {tables}")
     lines = [textwrap.fill(made, 99), ""]
     lines += [textwrap.fill(text, 99), ""] if text else []
     if reading:
-        told = READING.format(first=MAPS[0], last=MAPS[-1])
+        told = READING.format(first=maps[0], last=maps[-1])
         lines += [textwrap.fill(told, 99), ""]
     write_lines(name, title, [*lines, *lines_of(parts)])
 
