@@ -84,12 +84,14 @@ class Directory:
             ) from error
         try:
             self._lock(lock)
-            self._clean()
-            self.log.write_bytes(b"")
-            self.staging.mkdir()
-            yield
+            try:  # not before: what lies here may be another's, who is still at work
+                self._clean()
+                self.log.write_bytes(b"")
+                self.staging.mkdir()
+                yield
+            finally:
+                self._clean()
         finally:
-            self._clean()
             os.close(lock)
 
     def _lock(self, descriptor: int) -> None:

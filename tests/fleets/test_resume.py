@@ -196,7 +196,8 @@ def test_two_at_once(fleet: Fleet, tmp_path: Path) -> None:
             fleet()
         assert caught.value.code == "CIMC-U78"
 
-    fleet(["a"], told=second)
+    report = fleet(["a", "b"], told=second)
+    assert (report.done, report.failed) == (2, 0)  # the second one touched nothing
 
 
 SCRIPT = """
