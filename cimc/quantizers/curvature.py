@@ -63,10 +63,10 @@ class Curvature:
 
         Args:
             weight: Float weights, ``(groups, rows, columns)``; returned as they are when nothing
-                is known of the inputs of the float network.
+                is known of the inputs of the float network, or no vector was seen.
         """
         blocks = self.blocks()
-        if self._wanted_mean is None or self._mean is None:
+        if not blocks or self._wanted_mean is None or self._mean is None:
             return weight
         mean, wanted = self._mean / self.count, self._wanted_mean / self.count
         parts = []

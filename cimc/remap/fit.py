@@ -144,7 +144,7 @@ def choose(
         Values, which times the gains are near the weights wanted, and choices.
     """
     target = wanted.weight / scale
-    if not settings.feedback:
+    if not settings.feedback or not wanted.blocks:
         return options.nearest(target)
     parts = [feedback(target[:, rows], options[:, rows], h) for rows, h in wanted.blocks]
     value, choice = (torch.cat(p, 1) for p in zip(*parts, strict=True))

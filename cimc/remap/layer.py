@@ -96,6 +96,8 @@ def _lays(settings: RemapSettings) -> bool:
 
 def _pull(wanted: Wanted, value: Tensor) -> Tensor:
     """Return where each weight would go, given all the others, less where it is."""
+    if not wanted.blocks:
+        return wanted.weight - value
     diagonal = torch.cat([h.diagonal(dim1=1, dim2=2) for _, h in wanted.blocks], 1)
     return wanted.product(wanted.weight - value) / diagonal[:, :, None]
 
