@@ -143,7 +143,25 @@ class ChipFaults:
         """Return :meth:`stuck_us` at the crossings of word lines and bit lines."""
         if not self.count(array):
             return np.full((len(rows), len(columns)), np.nan, np.float32)
+        if None in self._shape:
+            return self._looked_up(array, rows, columns)
         return _crossings(self.stuck_us(array), rows, columns, np.float32(np.nan))
+
+    def _looked_up(
+        self, array: int, rows: npt.NDArray[np.int32], columns: npt.NDArray[np.int32]
+    ) -> Matrix:
+        """Return :meth:`stuck_at` of an array without limits: its faults may lie anywhere."""
+        low, high = np.searchsorted(self._array, (array, array + 1))
+        cells, us = self._cells[low:high], self._us[low:high]
+        here = np.isin(cells[:, 1], rows) & np.isin(cells[:, 2], columns)
+        cells, us = cells[here], us[here]
+        (lines, high_at), (bits, wide_at) = (
+            np.unique(given, return_inverse=True) for given in (rows, columns)
+        )
+        dense = np.full((len(lines), len(bits)), np.nan, np.float32)
+        dense[np.searchsorted(lines, cells[:, 1]), np.searchsorted(bits, cells[:, 2])] = us
+        found: Matrix = dense[high_at[:, None], wide_at]
+        return found
 
 
 def cell_faults(layer: CrossbarLayer | ProgramLayer, faults: ChipFaults) -> CellFaults:

@@ -98,3 +98,18 @@ def test_dense_arrays_are_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) ->
     assert len(faults._kept) == 3
     np.testing.assert_array_equal(faults.stuck_us(0), first)
     assert sum(faults.count(k) for k in range(24)) == len(chip.cells)
+
+
+def test_faults_may_lie_anywhere_on_an_array_without_limits() -> None:
+    """As far out as a map may say: nothing of that size is allocated."""
+    device = target().changed({"array.rows": None, "array.columns": None})
+    far = 1 << 29
+    cells = np.array([(0, 1, 2, 1), (0, 1, far, 2), (0, far, 2, 2), (1, 0, 0, 1)], np.int32)
+    chip = replace(
+        fault_map(target(), 2, 0.0), cells=cells, conductance_us=np.zeros(4, np.float32)
+    )
+    lines = [np.array(some, np.int32) for some in ((far, 0, 1), (2, 3, far, 2))]
+    found = ChipFaults(chip, device).stuck_at(0, *lines)
+    low, high, none = device.cell.g_min_us, device.cell.g_max_us, np.nan
+    wanted = [(high, none, none, high), (none,) * 4, (low, none, high, low)]
+    np.testing.assert_array_equal(found, np.array(wanted, np.float32))
