@@ -13,13 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cimc.quantizers.feedback import permuted
+from cimc.errors import UsageError
+from cimc.quantizers.feedback import DAMP, damped, permuted
 from cimc.remap.feedback import BLOCK, lost
 from cimc.remap.feedback_rows import Choices, Floats, Rows, rows_of
 from cimc.remap.options_types import Options
 
 #: Rows changed together; a divisor of BLOCK.
 TOGETHER: Final = 8
+#: How often the damping of moments that are not definite may grow tenfold.
+_TRIES: Final = 8
 #: Less than this share is gained by a change that rounding made.
 _BETTER: Final = np.float32(1.0 - 1e-6)
 
@@ -130,9 +133,8 @@ def _blocks(h: Tensor) -> tuple[list[_Block], list[_Block]]:
 
 def _factored(moments: Tensor, first: list[int], size: int, *, backward: bool) -> list[_Block]:
     """Return blocks from their moments, ``(blocks, groups, size, size)`` as visited."""
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(moments)).to(torch.float32).numpy()
-    # The first visited stands last where nearest plane begins, at the end of the factor.
-    upper = torch.linalg.cholesky(moments.flip(2, 3), upper=True).flip(2, 3)
+    lower, upper = _factors(moments)
+    inverse = torch.cholesky_inverse(lower).to(torch.float32).numpy()
     diagonal = upper.diagonal(dim1=2, dim2=3)
     factor = (upper / diagonal[..., None]).to(torch.float32).numpy()
     weight = diagonal.square().to(torch.float32).permute(0, 2, 1)[..., None].numpy()
@@ -143,6 +145,27 @@ def _factored(moments: Tensor, first: list[int], size: int, *, backward: bool) -
             rows = slice(start + size - 1, start - 1 if start else None, -1)
         blocks.append(_Block(start, rows, inverse[k], factor[k], weight[k]))
     return blocks
+
+
+def _factors(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the lower factor of blocks, and the upper one that nearest plane begins with.
+
+    Blocks that rounding left indefinite are damped: what lowers the error with larger moments
+    lowers it with those there are all the more.
+
+    Raises:
+        UsageError: CIMC-U34, no damping makes them definite.
+    """
+    for attempt in range(_TRIES):
+        lower, one = torch.linalg.cholesky_ex(moments)
+        # The first visited stands last where nearest plane begins, at the end of the factor.
+        upper, two = torch.linalg.cholesky_ex(moments.flip(2, 3), upper=True)
+        failed = (one > 0) | (two > 0)
+        if not bool(failed.any()):
+            return lower, upper.flip(2, 3)
+        more = damped(moments.flatten(0, 1), DAMP * 10.0 ** (attempt - 2)).reshape(moments.shape)
+        moments = torch.where(failed[..., None, None], more, moments)
+    raise UsageError("CIMC-U34", "second moments are not positive semidefinite")
 
 
 @dataclass(slots=True)

@@ -74,3 +74,23 @@ def test_a_sweep_more_never_hurts(sweeps: int) -> None:
     fewer, _ = descend(wanted, options, h, choice, sweeps=sweeps, gain=0.0)
     more, _ = descend(wanted, options, h, choice, sweeps=sweeps + 1, gain=0.0)
     assert output_error(wanted, more, h) <= output_error(wanted, fewer, h) * (1 + 1e-5)
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_moments_that_rounding_left_indefinite(groups: int) -> None:
+    """Inputs that hardly vary about a large mean: covariances are differences of large sums."""
+    h = moments(20, 4, groups=groups)
+    h[-1, :8, :8] = 1.0 - 1e-3 * torch.eye(8)  # seven eigenvalues of -0.001
+    draw = torch.Generator().manual_seed(3)
+    stuck = torch.full((groups, 20, 4), torch.nan)
+    stuck[torch.rand(stuck.shape, generator=draw) < 0.2] = 18.0
+    states = torch.tensor([2.0, 5.0, 9.0, 18.0])
+    options = pair_options(CellFaults((stuck, stuck.flip(1))), states, torch.ones(1), None)
+    wanted = 6 * torch.randn(groups, 20, 4, generator=draw)
+    before, choice = feedback(wanted, options, h)
+    after, _ = descend(wanted, options, h, choice)
+
+    def lost(value: torch.Tensor) -> float:
+        return float(((wanted - value) * (h @ (wanted - value))).sum())
+
+    assert lost(after) <= lost(before)
