@@ -19,7 +19,12 @@ from cimc.passbase import Progress, silent
 from cimc.pipeline import samples
 from cimc.pipeline.agreement import compare, require, tolerance_of
 from cimc.pipeline.recompile_report import RecompileResult, report_of
-from cimc.pipeline.recompile_settings import MethodName, converter_method, settings_of
+from cimc.pipeline.recompile_settings import (
+    MethodName,
+    converter_method,
+    require_provenance,
+    settings_of,
+)
 from cimc.program import read, write
 from cimc.program.model import Calibration, DeviceProgram, Golden
 from cimc.program.replace import check_replaceable
@@ -127,12 +132,13 @@ class Recompiler:
                 :data:`cimc.pipeline.recompile_settings.INGREDIENTS`.
 
         Raises:
-            ProgramError: The program cannot be read.
+            ProgramError: The program cannot be read; CIMC-P07, its provenance cannot be.
             FaultMapError: CIMC-F30, it was made for a chip and does not hold what it had before.
             UsageError: CIMC-U65, there is no such method or ingredient; CIMC-U66, ``feedback``
                 without calibration data.
         """
         loaded = program if isinstance(program, DeviceProgram) else read(Path(program))
+        require_provenance(loaded.provenance)
         self._golden = loaded.golden
         self._source = loaded.provenance.get("recompiled", {}).get("from", loaded.sha256)
         self._program = restored(loaded)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from cimc.errors import UsageError
-from cimc.quantizers.periphery.fit import Method
+from cimc.errors import ProgramError, UsageError
+from cimc.quantizers.periphery.fit import METHODS, Method
 from cimc.remap.settings import RemapSettings
 from cimc.verification.data import Data
 
@@ -15,6 +15,11 @@ from cimc.verification.data import Data
 INGREDIENTS: Final = (
     "arrays", "rows", "columns", "polarity", "feedback", "descent", "retarget", "gain", "bias"
 )  # fmt: skip
+
+#: Longest value shown in a message [character].
+_SHOWN: Final = 60
+#: Where seeds end that leave room to count on from them.
+_SEEDS: Final = (1 << 64) - (1 << 32)
 
 MethodName = Literal["nearest", "feedback"]
 
@@ -62,6 +67,44 @@ def settings_of(
             hint="--data X.npz, or --method nearest",
         )
     return given
+
+
+def require_provenance(provenance: Mapping[str, Any]) -> None:
+    """Check what is taken from a program's provenance: anything may stand there.
+
+    Raises:
+        ProgramError: CIMC-P07, a value is of the wrong type or out of range.
+    """
+    for name in ("model", "recompiled"):
+        if not isinstance(provenance.get(name, {}), Mapping):
+            raise _wrong(name, provenance[name])
+    seed = provenance.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed < _SEEDS:
+        raise _wrong("seed", seed)
+    steps = provenance.get("pipeline", ())
+    if not isinstance(steps, list | tuple):
+        raise _wrong("pipeline", steps)
+    for step in steps:
+        if isinstance(step, Mapping) and step.get("pass") == "fit-converters":
+            _require_method(step.get("options", {}))
+
+
+def _require_method(options: Any) -> None:
+    where = "pipeline: fit-converters"
+    if not isinstance(options, Mapping):
+        raise _wrong(where, options)
+    for name in ("input_method", "adc_method"):
+        if options.get(name, "search") not in METHODS:
+            raise _wrong(f"{where}: {name}", options[name])
+    share = options.get("percentile", 99.99)
+    if type(share) not in (int, float) or not 0 <= share <= 100:
+        raise _wrong(f"{where}: percentile", share)
+
+
+def _wrong(name: str, value: object) -> ProgramError:
+    text = repr(value)
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return ProgramError("CIMC-P07", f"this cannot be (got {shown})", where=f"provenance: {name}")
 
 
 def converter_method(provenance: Mapping[str, Any]) -> Method:

@@ -12,7 +12,7 @@ import pytest
 from onnx import helper
 
 import cimc
-from cimc.errors import FaultMapError, UsageError
+from cimc.errors import FaultMapError, ProgramError, UsageError
 from cimc.executor import Executor
 from cimc.faults import AT_G_MAX, AT_G_MIN, FaultMap, laid_over, sample, save_fault_map
 from cimc.pipeline import compile_model
@@ -267,6 +267,28 @@ def test_a_layer_that_no_calibration_input_reaches(tmp_path: Path, rounds: int) 
     wanted = first[first.max(1) > 200] @ constants["v"]
     assert abs(len(found) - len(wanted)) < 4  # some are at the threshold
     assert np.isfinite(found).all()
+
+
+def test_a_provenance_that_cannot_be_is_refused(network: Path, tmp_path: Path) -> None:
+    program = compiled(network, "pair", tmp_path / "net.cim")
+    fit = {"pass": "fit-converters", "options": {"adc_method": "max"}}
+    for good in ({}, {"pipeline": [fit]}, {"seed": 7}):
+        Recompiler(replace(program, provenance=good))
+    for wrong in (
+        {"recompiled": "x"},
+        {"model": 3},
+        {"seed": "x"},
+        {"seed": True},
+        {"seed": 1 << 64},
+        {"pipeline": 5},
+        {"pipeline": [{**fit, "options": ["max"]}]},
+        {"pipeline": [{**fit, "options": {"adc_method": "luck"}}]},
+        {"pipeline": [{**fit, "options": {"input_method": ["max"]}}]},
+        {"pipeline": [{**fit, "options": {"percentile": "x"}}]},
+        {"pipeline": [{**fit, "options": {"percentile": float("nan")}}]},
+    ):
+        with pytest.raises(ProgramError, match="CIMC-P07"):
+            Recompiler(replace(program, provenance=wrong))
 
 
 def test_a_trained_program_stays_the_one_that_was_trained(tmp_path: Path) -> None:
