@@ -61,8 +61,12 @@ _FAILURES_SHOWN = 20
 @click.option("--healthy", is_flag=True, help="Make layers without faults anew too.")
 @click.option("--data", metavar="X.npz", help="Calibration inputs [those the program keeps].")
 @click.option("--train-data", metavar="X.npz", help="Train around the faults of every chip.")
-@click.option("--recipe", metavar="R.yaml", help="How to train.")
-@click.option("--verify-data", metavar="X.npz", help="Run every program on these; labels.")
+@click.option("--recipe", metavar="R.yaml", help="Settings of training: its section 'training'.")
+@click.option(
+    "--verify-data",
+    metavar="X.npz",
+    help="Run every program on these samples; 'labels' are right answers.",
+)
 @click.option("--reference", metavar="MODEL", help="The original ONNX file to compare with.")
 @click.option(
     "--samples",
@@ -98,7 +102,12 @@ _FAILURES_SHOWN = 20
     help="Which programs stay.",
 )
 @click.option("--restart", is_flag=True, help="Forget what was done in OUTDIR; default: go on.")
-@click.option("--report", "report_of", metavar="OUTDIR", help="Only show what was done there.")
+@click.option(
+    "--report",
+    "report_of",
+    metavar="OUTDIR",
+    help="Show what was done there and draw the picture again, without work.",
+)
 @click.option("--csv", "table", metavar="F.csv", help="Write one row a chip.")
 @json_option
 def fleet_command(as_json: bool, **given: Any) -> int:
@@ -112,7 +121,7 @@ def fleet_command(as_json: bool, **given: Any) -> int:
     _check(given)
     table, seen = given.pop("table"), given.pop("report_of")
     if table is not None:
-        check_output(table)
+        check_output(table, option="--csv")
     gates = {name: given.pop(name) for name in ("min_accuracy", "min_yield")}
     if seen is not None:
         from cimc.fleets.fleet import report_of
@@ -149,6 +158,10 @@ def _check(given: dict[str, Any]) -> None:
             raise UsageError(
                 "CIMC-U01", f"Missing {name}.", hint="'cimc fleet --help'", where="cimc fleet"
             )
+    if given["seeds"] > 1 and given["mode"] != "chip":
+        raise UsageError(
+            "CIMC-U06", f"--seeds is given with --mode {given['mode']}", hint="--mode chip"
+        )
 
 
 def _run(given: dict[str, Any], gates: dict[str, Any]) -> FleetReport:

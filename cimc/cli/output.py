@@ -50,12 +50,13 @@ def finite(value: Any) -> Any:
     return value
 
 
-def check_output(path: str, *, folder: bool = False) -> None:
+def check_output(path: str, *, folder: bool = False, option: str = "-o") -> None:
     """Refuse a place that cannot be written, before hours of work are done.
 
     Args:
         path: Where to write.
         folder: What is written is a folder, not a file.
+        option: What names the place.
 
     Raises:
         UsageError: CIMC-U07.
@@ -70,7 +71,7 @@ def check_output(path: str, *, folder: bool = False) -> None:
         place, why = Path(path).absolute(), "it is a folder, not a file"
     if why:
         raise UsageError(
-            "CIMC-U07", f"cannot read or write: {why}", where=str(place), hint="another -o"
+            "CIMC-U07", f"cannot read or write: {why}", where=str(place), hint=f"another {option}"
         )
 
 

@@ -66,7 +66,8 @@ def _claim(
         store.remove(directory.results)
     with Store(directory.results, create=True) as results:
         facts = results.facts()
-        if not facts:
+        # Settings that made no chip bind nobody: they were wrong, and are given right now.
+        if not facts or not any(record.done for record in results.records()):
             now = datetime.now(UTC).isoformat(timespec="seconds")
             results.set_facts(
                 {

@@ -82,11 +82,18 @@ class FleetSettings:
             accuracy is None or 0.0 <= accuracy <= 1.0,
             "0 to 1 (a share)",
         )
-        if self.verify_data is None and (accuracy is not None or self.reference is not None):
+        needing = {
+            "--min-accuracy": accuracy is not None,
+            "--reference": self.reference is not None,
+            "--samples": self.samples is not None,
+            "--mode": self.mode != "ideal",
+        }
+        asked = next((option for option, given in needing.items() if given), None)
+        if self.verify_data is None and asked is not None:
             raise UsageError(
                 "CIMC-U04",
                 "there are no samples to measure accuracy with",
-                where="--min-accuracy" if accuracy is not None else "--reference",
+                where=asked,
                 hint="--verify-data X.npz",
             )
 

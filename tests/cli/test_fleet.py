@@ -74,3 +74,12 @@ def test_what_is_missing_is_named(call: Call, files: Files, tmp_path: Path) -> N
     done = call("fleet", files.program, "--report", tmp_path)
     assert (done.code, "both --report and PROGRAM" in done.err) == (2, True)
     assert call("fleet", "--report", tmp_path).code == 2
+
+
+def test_what_would_change_nothing_is_refused(call: Call, files: Files, tmp_path: Path) -> None:
+    args = ["fleet", files.program, "--fault-maps", tmp_path, "-o", tmp_path / "out"]
+    done = call(*args, "--verify-data", files.data, "--seeds", 3)
+    assert (done.code, "CIMC-U06]: --seeds is given with --mode ideal" in done.err) == (2, True)
+    done = call(*args, "--csv", tmp_path / "nowhere" / "chips.csv")
+    assert (done.code, "try another --csv" in done.err) == (2, True)
+    assert not (tmp_path / "out").exists()

@@ -90,6 +90,8 @@ def test_no_maps(fleet: Fleet, tmp_path: Path) -> None:
     ("options", "code"),
     [
         ({"min_accuracy": 0.9}, "CIMC-U04"),
+        ({"mode": "chip"}, "CIMC-U04"),
+        ({"samples": 5}, "CIMC-U04"),
         ({"workers": 2, "scheduler": "tcp://127.0.0.1:1"}, "CIMC-U06"),
         ({"workers": -1}, "CIMC-U02"),
         ({"min_yield": 1.5}, "CIMC-U02"),

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cimc.errors import CimcError
@@ -145,6 +146,18 @@ def test_other_settings_are_refused(
     assert caught.value.code == "CIMC-U77"
     assert "--restart" in caught.value.hint
     assert len(rows(tmp_path / "out")) == 1
+
+
+def test_settings_that_made_no_chip_bind_nobody(
+    fleet: Fleet, files: Files, tmp_path: Path
+) -> None:
+    write_maps(tmp_path / "maps", ["a"])
+    np.savez(tmp_path / "wrong.npz", z=np.zeros((2, 4), np.float32))
+    with pytest.raises(CimcError) as caught:
+        fleet(verify_data=tmp_path / "wrong.npz")
+    assert caught.value.code == "CIMC-M71"
+    report = fleet(verify_data=files.data)  # corrected, without --restart
+    assert (report.before, report.done, report.metric) == (0, 1, "top1")
 
 
 def test_another_program_is_refused_unless_started_anew(
