@@ -62,10 +62,18 @@ _RATE = click.FloatRange(0.0, 1.0)
     "the centre [2.5].",
 )
 @click.option(
-    "--row-rate", type=_RATE, default=0.0, metavar="R", help="Word lines, all cells stuck [0]."
+    "--row-rate",
+    type=_RATE,
+    default=0.0,
+    metavar="R",
+    help="Share of word lines, all cells stuck [0].",
 )
 @click.option(
-    "--column-rate", type=_RATE, default=0.0, metavar="R", help="Bit lines, all cells stuck [0]."
+    "--column-rate",
+    type=_RATE,
+    default=0.0,
+    metavar="R",
+    help="Share of bit lines, all cells stuck [0].",
 )
 @click.option(
     "--sigma-lrs",

@@ -60,7 +60,7 @@ def read_csv(file: BinaryIO, size: int, chip: str | None, *, where: str) -> Faul
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise _wrong(where, line, 1, "is not UTF-8 text") from error
+        raise _wrong(where, line, 1, "the file is not UTF-8 text") from error
     reader = _Reader(text, where)
     about = reader.comments()
     cells, values = reader.cells()
@@ -184,6 +184,7 @@ class _Reader:
                 number,
                 1,
                 f"{content[:60]!r} is not the header array,row,column,state[,conductance_uS]",
+                hint="one line of these names, commas between them, before the cells",
             )
         raise _wrong(self._where, 1, 1, "there is no header array,row,column,state")
 
@@ -243,7 +244,9 @@ def _problem(name: str, field: str, state: str) -> str:
             return f"a cell in state {state} has no conductance of its own" if field else ""
         given = _number(field)
         if given is None:
-            return f"{field[:40]!r} is not a conductance [uS]" if field else "is missing"
+            if not field:
+                return "state 3 needs a conductance_uS, and there is none"
+            return f"{field[:40]!r} is not a conductance [uS]"
         good = 0.0 <= given <= float(np.finfo(np.float32).max)
         return "" if good else f"{field[:40]} uS is no conductance"
     value = _number(field)
@@ -264,8 +267,8 @@ def _number(field: str) -> float | None:
         return None
 
 
-def _wrong(where: str, line: int, column: int, message: str) -> FaultMapError:
-    return FaultMapError("CIMC-F03", message, where=f"{where}:{line}:{column}")
+def _wrong(where: str, line: int, column: int, message: str, hint: str = "") -> FaultMapError:
+    return FaultMapError("CIMC-F03", message, where=f"{where}:{line}:{column}", hint=hint)
 
 
 def _lines(text: str) -> int:

@@ -92,7 +92,11 @@ def _read(file: BinaryIO, size: int, *, where: str) -> FaultMap:
         digest = container_read.scan(file, entries, head).sha256
         tensors = container_read.views(file, entries, head, where=where)
     except ProgramError as error:
-        raise FaultMapError("CIMC-F02", error.message, where=error.where) from error
+        named = where.lower().endswith(".safetensors")
+        hint = (
+            "writing or copying it again" if named else "a name that ends in .csv for a CSV file"
+        )
+        raise FaultMapError("CIMC-F02", error.message, where=error.where, hint=hint) from error
     return replace(_fault_map(tensors, where), sha256=digest)
 
 

@@ -61,9 +61,9 @@ class TrainingRequest:
         """
         if self.data is None:
             given = {
-                "the section training of the recipe": options.training is not None,
+                "--epochs, or the section 'training' of a recipe,": options.training is not None,
                 "a loss": self.loss is not None,
-                "resume": self.resume,
+                "--resume": self.resume,
                 "a checkpoint": self.checkpoint is not None,
                 "a file for trained weights": self.save_weights is not None,
                 f"the device {self.device!r}": self.device != "cpu",

@@ -49,7 +49,10 @@ def names_in(path: Path) -> set[str]:
                 names.add(entry.name)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         raise ProgramError(
-            "CIMC-P01", f"not a readable program directory: {_reason(error)}", where=str(path)
+            "CIMC-P01",
+            f"not a readable program directory: {_reason(error)}",
+            where=str(path),
+            hint="a directory that 'cimc compile' or 'cimc recompile' wrote",
         ) from error
     missing = sorted(files.REQUIRED - names)
     if missing:

@@ -130,7 +130,7 @@ HEAD5 = "# chip: a\narray,row,column,state,conductance_uS\n"
         (HEAD + "1,2,\u0663,1\n", "3:5", "is not a whole number"),
         (HEAD + "1,2,3,1\n1,2,\u2028,1\n", "4:5", "is not a whole number"),
         (HEAD5 + "1,2,3,3,5_0\n", "3:9", "'5_0' is not a conductance"),
-        (HEAD5 + "1,2,3,3,\n", "3:9", "is missing"),
+        (HEAD5 + "1,2,3,3,\n", "3:9", "state 3 needs a conductance_uS, and there is none"),
         (HEAD5 + "1,2,3,3,high\n", "3:9", "'high' is not a conductance"),
         (HEAD5 + "1,2,3,3,-1\n", "3:9", "-1 uS is no conductance"),
         (HEAD5 + "1,2,3,3,inf\n", "3:9", "inf uS is no conductance"),

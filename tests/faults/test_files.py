@@ -150,6 +150,16 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path, data: st.DataObject) 
     assert code in {"", *(f"CIMC-F{number}" for number in ("02", "04", "05", "06", "08", "10"))}
 
 
+@pytest.mark.parametrize(("name", "hint"), [("map", "ends in .csv"), ("f.safetensors", "copying")])
+def test_what_is_no_safetensors_file_has_a_way_out(tmp_path: Path, name: str, hint: str) -> None:
+    path = tmp_path / name
+    path.write_text("# chip: a\narray,row,column,state\n")
+    with pytest.raises(FaultMapError) as caught:
+        load_fault_map(path)
+    assert caught.value.code == "CIMC-F02"
+    assert hint in caught.value.hint
+
+
 def test_files_that_cannot_be_read_or_written(tmp_path: Path) -> None:
     for path in (tmp_path / "none.safetensors", tmp_path):
         with pytest.raises(FaultMapError) as caught:

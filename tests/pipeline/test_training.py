@@ -276,10 +276,10 @@ def test_weights_come_back_by_their_names(task: Task, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"resume": True}, "CIMC-U55]: resume is given without training data"),
+        ({"resume": True}, "CIMC-U55]: --resume is given without training data"),
         ({"checkpoint": "c"}, "CIMC-U55]: a checkpoint is given without"),
-        ({"training": {"epochs": 1}}, "CIMC-U55]: the section training of the recipe"),
-        ({"recipe": {"training": {}}}, "CIMC-U55]: the section training of the recipe"),
+        ({"training": {"epochs": 1}}, "CIMC-U55]: --epochs, or the section"),
+        ({"recipe": {"training": {}}}, "CIMC-U55]: --epochs, or the section"),
         ({"loss": squares}, "CIMC-U55]: a loss is given"),
         ({"save_weights": "w.safetensors"}, "CIMC-U55]: a file for trained weights"),
         ({"training_device": "cuda"}, "CIMC-U55]: the device 'cuda'"),
