@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from cimc.errors import FaultMapError, ProgramError
-from cimc.ir.layer import Cells
+from cimc.ir.layer import TRAINED, Cells
 from cimc.program.model import DeviceProgram, ProgramLayer
 
 #: Fields of cells besides planes, and their names here.
@@ -68,6 +68,13 @@ def restored(program: DeviceProgram) -> DeviceProgram:
             hint="recompiling the program that was compiled without a fault map, or compiling "
             "with --data",
         )
+    if _learned_converters(program):
+        raise FaultMapError(
+            "CIMC-F30",
+            f"the program was trained for chip '{program.faults.chip}', ranges of DACs with it, "
+            "and does not hold what they were before",
+            hint="recompiling the program that was compiled without a fault map",
+        )
     originals = kept.originals
     layers = {name: _layer(layer, originals) for name, layer in program.layers.items()}
     constants = {
@@ -82,6 +89,19 @@ def restored(program: DeviceProgram) -> DeviceProgram:
         golden=None,
         calibration=replace(kept, originals={}),
     )
+
+
+def _learned_converters(program: DeviceProgram) -> bool:
+    """Whether training for a chip has changed DACs: what they were before is not kept."""
+    uses = [use for layer in program.layers.values() for use in layer.uses]
+    if not any(use.fitted is not None and use.fitted.input_method == TRAINED for use in uses):
+        return False
+    # Trained when it was recompiled; or compiled for the chip, and trained for it then.
+    made: Any = program.provenance.get("recompiled", program.provenance)
+    for key in ("training", "recipe"):
+        made = made.get(key) if isinstance(made, Mapping) else None
+    learned = ("activation_bits", "first_last_bits")
+    return isinstance(made, Mapping) and any(made.get(name) for name in learned)
 
 
 def _layer(layer: ProgramLayer, kept: Mapping[str, Tensor]) -> ProgramLayer:

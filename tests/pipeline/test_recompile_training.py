@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import cimc
 from cimc.cli import main
-from cimc.errors import UsageError
+from cimc.errors import FaultMapError, UsageError
 from cimc.executor import Executor
 from cimc.faults import FaultMap, save_fault_map
 from cimc.faults import sample as sample_faults
@@ -114,6 +114,23 @@ def test_another_chip_starts_from_the_same_float_network(
             assert (one == two).all()
     for name, value in direct.constants.items():
         assert (value == again.constants[name]).all()
+
+
+def test_ranges_learned_for_a_chip_are_not_taken_for_another(
+    program: DeviceProgram, faults: FaultMap, data: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of two layers, the first and the last, ``activation_bits`` alone changes nothing."""
+    other, first = sample_faults(program, rate=0.25, seed=3), tmp_path / "first.cim"
+    for name, found in (("activation_bits", {8}), ("first_last_bits", {4})):
+        training = {**TRAINING, "keep": "last", name: 4}
+        recompile(program, faults, train_data=data, training=training, output=first)
+        made = cimc.load(first)
+        assert {layer.uses[0].dac.bits for layer in made.layers.values()} == found
+        if found == {8}:
+            recompile(first, other, method="nearest")
+            continue
+        with pytest.raises(FaultMapError, match="CIMC-F30"):
+            recompile(first, other, method="nearest")
 
 
 def test_a_recipe_of_compiling_is_refused(
