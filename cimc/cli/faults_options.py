@@ -95,6 +95,14 @@ def rates_of(given: dict[str, Any]) -> Rates:
         raise UsageError("CIMC-U06", "no faults are asked for", hint="--rate 0.05")
     others = {n: given[n] for n in (*names, "distribution", "spread")}
     others |= {"conductance_us": _range(given["conductance"])}
+    if given["conductance"] is not None and not (
+        given["conductance_share"] or given["at_conductance"]
+    ):
+        raise UsageError(
+            "CIMC-U06",
+            "--conductance is given, and no cell is stuck at a conductance of its own",
+            hint="--conductance-share S, or --at-conductance R",
+        )
     others |= {"clusters": _clusters(given["clusters"])}
     if by_state:
         return Rates.of_states(**{n: v or 0.0 for n, v in states.items()}, **others)

@@ -109,6 +109,7 @@ def test_csv(call: Call, files: Files, tmp_path: Path) -> None:
         (("sample", "{program}", "-o", "f.csv"), "CIMC-U06"),
         (("sample", "{program}", "--rate", 0.1, "--at-g-min", 0.1, "-o", "f.csv"), "CIMC-U06"),
         (("sample", "{program}", "--rate", 0.1, "-o", "f.txt"), "CIMC-U06"),
+        (("sample", "{program}", "--rate", 1, "--conductance", "2..5", "-o", "f.csv"), "CIMC-U06"),
         (("sample", "{program}", "--sigma-lrs", 0.1, "-o", "f.csv"), "CIMC-U06"),
         (("sample", "{program}", "--rate", 2, "-o", "f.csv"), "CIMC-U01"),
         (("sample", "{program}", "--rate", 0.1, "--clusters", "x", "-o", "f.csv"), "CIMC-U02"),
