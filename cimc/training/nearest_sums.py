@@ -13,6 +13,8 @@ from torch import Tensor
 
 #: Distance of the middles of two tables in one list; values are scaled to [-1, 1].
 _APART = 4.0
+#: Most entries of all tables; with more, tables of cells are made for what there is.
+MOST_SUMS = 1 << 22
 
 
 class NearestSums:

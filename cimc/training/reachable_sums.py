@@ -11,7 +11,7 @@ from cimc.device.slices import conductance_slices, digital_slices
 from cimc.errors import UsageError
 from cimc.ir.layer import Cells
 from cimc.remap.options import Options, to_cells
-from cimc.training.nearest_sums import NearestSums
+from cimc.training.nearest_sums import MOST_SUMS, NearestSums
 from cimc.training.reachable_levels import KnownCells, ReachableLevels, nearest_of
 from cimc.training.recipe import Recipe
 
@@ -110,14 +110,17 @@ class ReachableSums(ReachableLevels):
         faults, slices = self._faults_now(), self._known.target.slices
         # Where stuck cells hold a share of their multiplier and nothing is measured, bits and
         # values are found without the cells.
-        if faults.has_gains or slices is None or slices.multipliers != "digital":
+        r, c = self.sums()
+        entries = r.numel() // r.shape[-1] << 2 * r.shape[-1]
+        digital = slices is not None and slices.multipliers == "digital"
+        if faults.has_gains or not digital or entries > MOST_SUMS:
             return self._penalty(matrix, self._value(matrix))
         blind = self.training and self._blind
         if blind not in self._nearest:
             cell = self._known.target.cell
             stuck = tuple(s.to(matrix.device) for s in faults.stuck_us)
             self._nearest[blind] = NearestSums(stuck, cell.g_min_us, cell.g_max_us)
-        return self._penalty(matrix, self._nearest[blind](matrix, *self.sums()))
+        return self._penalty(matrix, self._nearest[blind](matrix, r, c))
 
     def _value(self, matrix: Tensor) -> Tensor:
         """Return the nearest values, differentiable in multipliers and offset."""
