@@ -41,9 +41,10 @@ def show_training(report: TrainingReport) -> None:
     """Print what training did."""
     from cimc.cli.output import facts
 
+    epochs = f"{report.epochs} epoch{'s' * (report.epochs != 1)}"
     pairs = [
         ("samples", _samples(report)),
-        ("steps", f"{report.steps:,} in {report.epochs} epochs, {report.seconds:.1f} s"),
+        ("steps", f"{report.steps:,} in {epochs}, {report.seconds:.1f} s"),
         (
             "loss",
             f"{_figure(report.loss_first)} in the first epoch, {_figure(report.loss_last)} "

@@ -39,8 +39,8 @@ def settings_of(
         data: Calibration inputs.
 
     Raises:
-        UsageError: CIMC-U65, there is no such method or ingredient; CIMC-U66, ``feedback`` without
-            calibration data.
+        UsageError: CIMC-U65, there is no such method or ingredient; CIMC-U06, something that
+            ``nearest`` does not have; CIMC-U66, ``feedback`` without calibration data.
     """
     given = settings or RemapSettings()
     if method is None and data is None:
@@ -58,6 +58,13 @@ def settings_of(
                 f"there is no ingredient {name!r} to skip",
                 hint="one of " + ", ".join(INGREDIENTS),
             )
+    if given.method == "nearest" and (skip or given.healthy):
+        option = f"--skip {','.join(skip)}" if skip else "--healthy"
+        raise UsageError(
+            "CIMC-U06",
+            f"{option} is for error feedback, and the method is nearest",
+            hint="--method feedback, with calibration data; or leave it out",
+        )
     left_out: dict[str, Any] = dict.fromkeys(skip, False)
     given = replace(given, **left_out)
     if given.method == "feedback" and data is None:

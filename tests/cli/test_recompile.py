@@ -47,12 +47,28 @@ def test_a_program_for_a_chip(call: Call, files: Files, chip: Path, tmp_path: Pa
 
 def test_options_reach_the_program(call: Call, files: Files, chip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.cim"
-    options = ["--method", "nearest", "--cells", "codebook", "--seed", "3", "--healthy"]
+    options = ["--method", "nearest", "--cells", "codebook", "--seed", "3"]
     done = call("recompile", files.program, "--fault-map", chip, "-o", out, *options)
     assert done.code == 0, done.err
     settings = read(out).provenance["recompiled"]["settings"]
     assert (settings["method"], settings["cells"], settings["seed"]) == ("nearest", "codebook", 3)
-    assert settings["healthy"] is True
+    options = ["--skip", "rows, gain", "--healthy"]
+    done = call("recompile", files.program, "--fault-map", chip, "-o", out, *options)
+    assert done.code == 0, done.err
+    settings = read(out).provenance["recompiled"]["settings"]
+    assert [settings[name] for name in ("healthy", "rows", "gain", "bias")] == [True, 0, 0, True]
+
+
+@pytest.mark.parametrize("option", [["--skip", "rows"], ["--healthy"]])
+def test_what_nearest_does_not_have_is_refused(
+    option: list[str], call: Call, files: Files, chip: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.cim"
+    given = ["--fault-map", chip, "-o", out, "--method", "nearest", *option]
+    refused = call("recompile", files.program, *given)
+    assert refused.code == 2
+    assert "CIMC-U06" in refused.err
+    assert not out.exists()
 
 
 def test_what_is_refused(call: Call, files: Files, chip: Path, tmp_path: Path) -> None:
