@@ -1,4 +1,4 @@
-"""A case for every form an operator had since opset 7: attributes, inputs, first and last opset."""
+"""Cases for every form an operator had since opset 7: attributes, inputs, first and last opset."""
 
 from __future__ import annotations
 
